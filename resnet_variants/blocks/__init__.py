@@ -1,0 +1,60 @@
+"""Parts. A part knows tensors, never networks; each works alone as an ``nn.Module``."""
+
+from .attention import (
+    ECA,
+    ECANS,
+    SE,
+    SEGC,
+    SSA,
+    ChannelGate,
+    Gate,
+    GroupSalient,
+    Salient,
+    SEVar1,
+    SEVar2,
+    SEVar3,
+    eca_kernel_size,
+    register_attention,
+)
+from .convs import PlainConv, register_conv
+from .drop_path import DropPath
+from .head import Head
+from .layers import Conv2d, ConvNormAct, FrozenBatchNorm2d, GroupNorm, Linear, skip_init
+from .residual import BasicUnit, Bottleneck, ResidualUnit
+from .shortcuts import PadShortcut, Projection, make_shortcut
+from .stems import Stem, make_stem
+
+__all__ = [
+    "ECA",
+    "ECANS",
+    "SE",
+    "SEGC",
+    "SSA",
+    "BasicUnit",
+    "Bottleneck",
+    "ChannelGate",
+    "Conv2d",
+    "ConvNormAct",
+    "DropPath",
+    "FrozenBatchNorm2d",
+    "Gate",
+    "GroupNorm",
+    "GroupSalient",
+    "Head",
+    "Linear",
+    "PadShortcut",
+    "PlainConv",
+    "Projection",
+    "ResidualUnit",
+    "SEVar1",
+    "SEVar2",
+    "SEVar3",
+    "Salient",
+    "Stem",
+    "eca_kernel_size",
+    "make_shortcut",
+    "make_stem",
+    "register_attention",
+    "register_conv",
+    "skip_init",
+]

@@ -1,0 +1,62 @@
+"""What can stand in for a bottleneck's 3x3 convolution.
+
+A ``conv`` part maps (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)), normalised and activated.
+It is a module class made as ``part(in_channels, out_channels, *, stride, dilation, groups,
+first, norm, act, **conv_args)``; ``first`` says whether it sits in a stage's first unit.
+A part that needs more channels than the bottleneck's width (Res2Net: a width a split) says so
+in a static method ``mid_channels(width, **conv_args)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import nn
+
+from ..choices import Registry
+from .layers import ActFactory, ConvNormAct, NormFactory
+
+ConvFactory = Callable[..., nn.Module]
+C = TypeVar("C", bound=ConvFactory)
+
+CONVS: Registry[ConvFactory] = Registry("conv")
+
+
+def register_conv(name: str) -> Callable[[C], C]:
+    """Make a module class available as ``conv=name``. Raises ValueError when it is taken."""
+    return CONVS.register(name)  # type: ignore[return-value]
+
+
+def mid_channels(part: ConvFactory, width: int, args: dict[str, Any]) -> int:
+    """The channels that ``part`` takes and gives where the bottleneck's width is ``width``."""
+    rule = getattr(part, "mid_channels", None)
+    return rule(width, **args) if rule else width
+
+
+@register_conv("plain")
+class PlainConv(ConvNormAct):
+    """A 3x3 convolution in ``groups`` groups (their number is ResNeXt's cardinality)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        first: bool = False,
+        norm: NormFactory,
+        act: ActFactory,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            3,
+            stride=stride,
+            dilation=dilation,
+            groups=groups,
+            norm=norm,
+            act=act,
+        )

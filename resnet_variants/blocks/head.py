@@ -1,0 +1,68 @@
+"""The head: pooling, dropout, classifier."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..choices import check_choice
+from .layers import Linear
+
+GLOBAL_POOLS = ("avg", "max", "avgmax", "catavgmax", "")
+
+
+class Head(nn.Module):
+    """(N, C, H, W) to (N, num_classes): ``final`` layers, global pooling, dropout, classifier.
+
+    ``num_classes=0`` gives the pooled features (N, C) ('catavgmax': (N, 2C)), with
+    ``global_pool=""`` the map.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        final: nn.Module | None = None,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.final = final or nn.Identity()
+        self.drop = nn.Dropout(drop_rate)
+        self.in_channels = in_channels
+        self.fc: nn.Module = nn.Identity()
+        self.reset(num_classes, global_pool)
+
+    def reset(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Put a new classifier in, on the device and in the type of the old one's network."""
+        pool = self.global_pool if global_pool is None else global_pool
+        check_choice("global_pool", pool, GLOBAL_POOLS)
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 0:
+            raise ValueError(
+                f"num_classes must be 0 (features) or a positive number, not {num_classes!r}."
+            )
+        if not pool and num_classes:
+            raise ValueError(
+                f"global_pool='' keeps the map, so num_classes must be 0, not {num_classes}: "
+                "a classifier needs pooled features, for instance global_pool='avg'."
+            )
+        self.global_pool = pool
+        self.num_classes = num_classes
+        self.num_features = self.in_channels * (2 if pool == "catavgmax" else 1)
+        self.fc = Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def pool(self, x: Tensor) -> Tensor:
+        if self.global_pool == "avg":
+            return x.mean((2, 3))
+        if self.global_pool == "max":
+            return x.amax((2, 3))
+        if self.global_pool == "avgmax":
+            return 0.5 * (x.mean((2, 3)) + x.amax((2, 3)))
+        if self.global_pool == "catavgmax":
+            return torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
+        return x
+
+    def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        x = self.drop(self.pool(x))
+        return x if pre_logits else self.fc(x)

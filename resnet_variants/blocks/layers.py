@@ -1,0 +1,197 @@
+"""Convolution, normalisation, activation: the layers that every part is made of."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..choices import Registry, unknown
+
+NormFactory = Callable[[int], nn.Module]
+ActFactory = Callable[[], nn.Module]
+
+_initialise: ContextVar[bool] = ContextVar("initialise", default=True)
+
+
+@contextlib.contextmanager
+def skip_init() -> Iterator[None]:
+    """Leave the weights of layers made inside uninitialised, for a checkpoint to fill."""
+    token = _initialise.set(False)
+    try:
+        yield
+    finally:
+        _initialise.reset(token)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that is initialised once, He-normal over its outputs (He et al. 2015).
+
+    ``torch.nn.Conv2d`` draws a uniform first, which every ResNet then overwrites; most of the
+    time that creating a network takes goes there.
+    """
+
+    def reset_parameters(self) -> None:
+        if not _initialise.get():
+            return
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class Linear(nn.Linear):
+    """A classifier, initialised N(0, 0.01) with bias zero."""
+
+    def reset_parameters(self) -> None:
+        if not _initialise.get():
+            return
+        self.init_weight()
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def init_weight(self) -> None:
+        nn.init.normal_(self.weight, std=0.01)
+
+
+class ExcitationLinear(Linear):
+    """A layer inside a gate, initialised as the 1x1 convolution that it is on one position."""
+
+    def init_weight(self) -> None:
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation with fixed statistics and affine: for fine-tuning on small batches.
+
+    State-dict keys are those of ``BatchNorm2d``, so any checkpoint fits.
+    """
+
+    def __init__(self, num_features: int, **args: Any) -> None:
+        super().__init__(num_features, **args)
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None and self.running_var is not None
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation (Wu and He 2018) that takes its channel count first.
+
+    ``num_groups`` is lowered to the largest divisor of the channels where it does not divide
+    them, so that narrow layers (a gate's one-channel map) work.
+    """
+
+    def __init__(self, num_channels: int, num_groups: int = 32, **args: Any) -> None:
+        groups = min(num_groups, num_channels)
+        while num_channels % groups:
+            groups -= 1
+        super().__init__(groups, num_channels, **args)
+
+
+NORMS: Registry[Callable[..., nn.Module]] = Registry("norm_layer")
+NORMS.register("batchnorm", nn.BatchNorm2d)
+NORMS.register("frozen_batchnorm", FrozenBatchNorm2d)
+NORMS.register("sync_batchnorm", nn.SyncBatchNorm)
+NORMS.register("groupnorm", GroupNorm)
+NORMS.register("instancenorm", partial(nn.InstanceNorm2d, affine=True))
+NORMS.register("identity", nn.Identity)
+
+ACTIVATIONS: Registry[Callable[..., nn.Module]] = Registry("act_layer")
+ACTIVATIONS.register("relu", partial(nn.ReLU, inplace=True))
+ACTIVATIONS.register("leaky_relu", partial(nn.LeakyReLU, 0.01, inplace=True))
+ACTIVATIONS.register("silu", partial(nn.SiLU, inplace=True))
+ACTIVATIONS.register("gelu", nn.GELU)
+ACTIVATIONS.register("hardswish", partial(nn.Hardswish, inplace=True))
+ACTIVATIONS.register("mish", partial(nn.Mish, inplace=True))
+ACTIVATIONS.register("elu", partial(nn.ELU, inplace=True))
+ACTIVATIONS.register("identity", nn.Identity)
+
+
+def norm_factory(
+    norm: str | Callable[..., nn.Module], args: Mapping[str, Any] | None = None
+) -> NormFactory:
+    """``channels -> module`` for a registered name, or for a class or function of the user's."""
+    make = NORMS[norm] if isinstance(norm, str) else norm
+    if not callable(make):
+        raise unknown("norm_layer", norm, NORMS)
+    check_args("norm_layer", norm, make, args or {})
+    return partial(make, **args) if args else make
+
+
+def act_factory(act: str | Callable[[], nn.Module]) -> ActFactory:
+    """``() -> module`` for a registered name, or for a class or function of the user's."""
+    make = ACTIVATIONS[act] if isinstance(act, str) else act
+    if not callable(make):
+        raise unknown("act_layer", act, ACTIVATIONS)
+    return make
+
+
+def check_args(
+    kind: str, name: object, make: Callable[..., Any], args: Mapping[str, Any]
+) -> None:
+    """Refuse arguments that ``make`` does not take; the first parameter is the builder's."""
+    parameters = list(inspect.signature(make).parameters.values())[1:]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    valid = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for key in args:
+        if key not in valid:
+            raise unknown(f"argument of {kind}={name!r}", key, valid)
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, normalisation, activation: (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)).
+
+    ``padding`` defaults to what keeps the size at stride 1. ``act=None`` leaves the activation
+    out, ``norm=None`` the normalisation (the convolution then has a bias).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 1,
+        *,
+        stride: int = 1,
+        padding: int | tuple[int, int] | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        norm: NormFactory | None,
+        act: ActFactory | None,
+    ) -> None:
+        super().__init__()
+        if padding is None:
+            if isinstance(kernel_size, tuple):
+                padding = (dilation * (kernel_size[0] // 2), dilation * (kernel_size[1] // 2))
+            else:
+                padding = dilation * (kernel_size // 2)
+        self.conv = Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=norm is None if bias is None else bias,
+        )
+        self.norm = norm(out_channels) if norm else nn.Identity()
+        self.act = act() if act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+def make_divisible(value: float, divisor: int) -> int:
+    """The multiple of ``divisor`` nearest to ``value``, and never under 90 % of it."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded

@@ -1,0 +1,147 @@
+"""Residual units: slots in a fixed order, filled with parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .attention import Gate
+from .drop_path import DropPath
+
+ATTENTION_AT = ("standard", "inner", "pre", "post", "identity")
+
+
+def add_residual(
+    shortcut: Tensor, branch: Tensor, gate: nn.Module | None, drop_path: nn.Module
+) -> Tensor:
+    """``shortcut + drop_path(gate(branch))``, in one pass over memory where the gate allows."""
+    if isinstance(gate, Gate):
+        # Dropping the (small) weights drops the branch.
+        return torch.addcmul(shortcut, branch, drop_path(gate.weights(branch)))
+    if gate is not None:
+        branch = gate(branch)
+    return shortcut + drop_path(branch)
+
+
+class ResidualUnit(nn.Module):
+    """What every residual unit shares: act(shortcut(x) + branch(x)), with a gate somewhere.
+
+    ``attention_at`` is where the gate sits (SE paper, Table 14): ``standard``, at the end of
+    the branch; ``inner``, after the 3x3 convolution; ``pre``, before the branch; ``post``,
+    after the addition and its activation; ``identity``, on the shortcut.
+    """
+
+    def __init__(
+        self,
+        *,
+        shortcut: nn.Module,
+        act: Callable[[], nn.Module],
+        attention: nn.Module | None = None,
+        attention_at: str = "standard",
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.shortcut = shortcut
+        self.attention = attention
+        self.attention_at = attention_at if attention is not None else None
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.act = act()
+
+    def branch(self, x: Tensor) -> Tensor:
+        """The residual branch without what follows its last normalisation."""
+        raise NotImplementedError
+
+    def _gated(self, where: str, x: Tensor) -> Tensor:
+        return self.attention(x) if self.attention_at == where else x  # type: ignore[misc]
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.attention if self.attention_at == "standard" else None
+        branch = self.branch(self._gated("pre", x))
+        shortcut = self.shortcut(self._gated("identity", x))
+        return self._gated("post", self.act(add_residual(shortcut, branch, gate, self.drop_path)))
+
+    def last_norm(self) -> nn.Module:
+        """The branch's last normalisation: zero in it makes the unit an identity at first."""
+        raise NotImplementedError
+
+    def zero_init_last(self) -> None:
+        """Start as the identity (Goyal et al. 2017); no effect without an affine."""
+        weight = getattr(self.last_norm(), "weight", None)
+        if weight is not None:
+            nn.init.zeros_(weight)
+
+
+class BasicUnit(ResidualUnit):
+    """Two 3x3 convolutions (ResNet-18, -34 and the CIFAR nets). A stride is in the first."""
+
+    def __init__(
+        self,
+        *,
+        conv1: nn.Module,
+        conv2: nn.Module,
+        shortcut: nn.Module,
+        act: Callable[[], nn.Module],
+        attention: nn.Module | None = None,
+        attention_at: str = "standard",
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__(
+            shortcut=shortcut,
+            act=act,
+            attention=attention,
+            attention_at=attention_at,
+            drop_path=drop_path,
+        )
+        self.conv1 = conv1
+        self.conv2 = conv2
+
+    def branch(self, x: Tensor) -> Tensor:
+        return self.conv2(self._gated("inner", self.conv1(x)))
+
+    def last_norm(self) -> nn.Module:
+        return self.conv2.norm  # type: ignore[return-value]
+
+
+class Bottleneck(ResidualUnit):
+    """1x1 to the width, the ``conv`` part, 1x1 to the output.
+
+    ``conv2`` is a part of ``blocks.convs``; ``pool_before`` and ``pool_after`` stand around it
+    where an average pooling takes its stride (ResNeSt, SCNet-v1d).
+    """
+
+    def __init__(
+        self,
+        *,
+        conv1: nn.Module,
+        conv2: nn.Module,
+        conv3: nn.Module,
+        shortcut: nn.Module,
+        act: Callable[[], nn.Module],
+        pool_before: nn.Module | None = None,
+        pool_after: nn.Module | None = None,
+        attention: nn.Module | None = None,
+        attention_at: str = "standard",
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__(
+            shortcut=shortcut,
+            act=act,
+            attention=attention,
+            attention_at=attention_at,
+            drop_path=drop_path,
+        )
+        self.conv1 = conv1
+        self.pool_before = pool_before or nn.Identity()
+        self.conv2 = conv2
+        self.pool_after = pool_after or nn.Identity()
+        self.conv3 = conv3
+
+    def branch(self, x: Tensor) -> Tensor:
+        x = self.pool_before(self.conv1(x))
+        x = self._gated("inner", self.pool_after(self.conv2(x)))
+        return self.conv3(x)
+
+    def last_norm(self) -> nn.Module:
+        return self.conv3.norm  # type: ignore[return-value]

@@ -1,0 +1,88 @@
+"""Named choices, and errors that quote the user's value and the nearest valid one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def nearest(value: object, valid: Iterable[str]) -> str | None:
+    """The valid name closest to ``value``, or None when nothing is close."""
+    names = list(valid)
+    folded = {name.lower().replace("-", "_"): name for name in names}
+    close = get_close_matches(str(value).lower().replace("-", "_"), folded, n=1, cutoff=0.5)
+    return folded[close[0]] if close else None
+
+
+def unknown(kind: str, value: object, valid: Iterable[str], *, limit: int = 20) -> ValueError:
+    """An error for a name that is not one of ``valid``."""
+    names = list(valid)
+    guess = nearest(value, names)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    shown = ", ".join(map(repr, names[:limit])) + (", …" if len(names) > limit else "")
+    return ValueError(f"Unknown {kind} {value!r}.{hint} Valid: {shown}.")
+
+
+def check_choice(kind: str, value: object, valid: Iterable[object]) -> None:
+    """Refuse a ``value`` that is none of ``valid``."""
+    valid = list(valid)
+    if value not in valid or isinstance(value, bool):
+        if isinstance(value, str):
+            raise unknown(kind, value, [str(v) for v in valid])
+        raise ValueError(f"{kind} must be one of {valid}, not {value!r}.")
+
+
+class Registry(Generic[T]):
+    """A table of named parts. A name is taken once; a wrong one is answered with the nearest.
+
+    >>> gates = Registry("attention")
+    >>> @gates.register("se")
+    ... class SE: ...
+    >>> gates["se"] is SE
+    True
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str, entry: T | None = None) -> Callable[[T], T]:
+        """Add ``entry`` under ``name``, or decorate what is to be added."""
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{self.kind} must be registered under a name, not {name!r}.")
+
+        def add(entry: T) -> T:
+            if name in self._entries:
+                raise ValueError(
+                    f"{self.kind} {name!r} is registered already, as {self._entries[name]!r}."
+                )
+            self._entries[name] = entry
+            return entry
+
+        if entry is not None:
+            add(entry)
+        return add
+
+    def unregister(self, name: str) -> None:
+        """Take ``name`` out again."""
+        self[name]
+        del self._entries[name]
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._entries[name]
+        except (KeyError, TypeError):
+            raise unknown(self.kind, name, self._entries) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def name_of(self, entry: T) -> str | None:
+        """The name under which ``entry`` is registered, if it is."""
+        return next((name for name, known in self._entries.items() if known is entry), None)

@@ -1,0 +1,318 @@
+"""One skeleton for every family, with the whole contract of a model."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from .blocks.head import Head
+from .blocks.layers import FrozenBatchNorm2d
+from .blocks.residual import ResidualUnit
+from .blocks.stems import Stem
+from .config import NetworkConfig
+
+
+@dataclass(frozen=True)
+class FeatureLevel:
+    """One level of the feature pyramid."""
+
+    channels: int
+    reduction: int
+    """the map is the image's size over this, rounded up"""
+    module: str
+    """name of the module that gives it"""
+
+
+class FeatureInfo(tuple[FeatureLevel, ...]):
+    """The levels of a feature pyramid, finest first or in the order of ``out_indices``."""
+
+    def channels(self) -> list[int]:
+        return [level.channels for level in self]
+
+    def reduction(self) -> list[int]:
+        return [level.reduction for level in self]
+
+    def module_name(self) -> list[str]:
+        return [level.module for level in self]
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """What a builder says of a stage: its output's channels and total reduction."""
+
+    channels: int
+    reduction: int
+
+
+class Network(nn.Module):
+    """Stem, stages, head: an image classifier, or a feature pyramid (``features_only``).
+
+    (N, in_chans, H, W) to (N, num_classes), or to a list of (N, C, ceil(H/r), ceil(W/r)).
+    State-dict keys start with ``stem.``, ``stages.S.B.`` and ``head.``. Raises ValueError in
+    forward for an image of another number of dimensions or channels, or smaller than the
+    network's reduction.
+    """
+
+    def __init__(
+        self,
+        stem: Stem,
+        stages: Sequence[nn.Module],
+        head: Head,
+        config: NetworkConfig,
+        *,
+        stage_info: Sequence[StageInfo],
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        self.head = head
+        self.grad_checkpointing = False
+        self.min_size = max(info.reduction for info in stage_info)
+        self._levels = _feature_levels(stem, stage_info)
+        self.out_indices: tuple[int, ...] | None = None
+        if config.zero_init_last:
+            _zero_init_last(self)
+        if config.features_only:
+            self._keep_features(config.out_indices)
+
+    # What the network is ------------------------------------------------------------------
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the classifier, 0 without one."""
+        return self.head.num_classes
+
+    @property
+    def num_features(self) -> int:
+        """Channels of what the classifier sees."""
+        return self.head.num_features
+
+    @property
+    def feature_info(self) -> FeatureInfo:
+        """Channels, reduction and module name of each level that features come from."""
+        chosen = range(len(self._levels)) if self.out_indices is None else self.out_indices
+        return FeatureInfo(self._levels[i] for i in chosen)
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer, ``nn.Identity`` without classifier."""
+        return self.head.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Put a new, randomly initialised classifier in; 0 takes it away."""
+        if self.out_indices is not None:
+            raise ValueError("A network with features_only=True has no classifier to reset.")
+        self.head.reset(num_classes, global_pool)
+        like = next(self.parameters(), None)
+        if like is not None:
+            self.head.fc.to(device=like.device, dtype=like.dtype)
+        self.config = self.config.replace(
+            num_classes=num_classes, global_pool=self.head.global_pool
+        )
+
+    def cam_layers(self) -> list[nn.Module]:
+        """The modules whose output class activation maps are made from."""
+        final = self.head.final
+        return [self.stages[-1] if isinstance(final, nn.Identity) else final]
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade time for memory in training: units are computed again in the backward pass."""
+        self.grad_checkpointing = enable
+
+    # What it computes -----------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Any:
+        if self.out_indices is not None:
+            return self.forward_intermediates(x, self.out_indices, intermediates_only=True)
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last feature map, (N, C, H, W), before the pooling."""
+        self._check(x)
+        x = self.stem(x)
+        for stage in self.stages:
+            x = self._run(stage, x)
+        return self.head.final(x)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """From the last feature map to logits, or to what the classifier sees."""
+        return self.head(x, pre_logits=pre_logits)
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        *,
+        stop_early: bool = False,
+        intermediates_only: bool = False,
+    ) -> Any:
+        """``(last feature map, [levels])`` in one pass, or the levels alone.
+
+        ``indices`` chooses levels of ``feature_info`` in the order wanted, negative ones count
+        from the end, a single number n the last n, None all. ``stop_early`` leaves out what
+        comes after the last level asked for; the first result is then that level.
+        """
+        self._check(x)
+        wanted = _resolve_indices(indices, len(self._levels))
+        last = max(wanted, default=-1)
+        maps: dict[int, Tensor] = {}
+        level = 0
+        stop_early = stop_early or intermediates_only
+
+        steps = self._steps()
+        for run, is_level in steps:
+            x = run(x)
+            if is_level:
+                maps[level] = x
+                level += 1
+            if stop_early and level > last:
+                break
+        features = [maps[i] for i in wanted]
+        if intermediates_only:
+            return features
+        return (x if stop_early else self.head.final(x)), features
+
+    def _steps(self) -> Iterator[tuple[Any, bool]]:
+        """Each step of the forward pass, and whether its output is a feature level."""
+        yield self.stem.convs, True
+        yield self.stem.pool, len(self._levels) > 1 and self._levels[1].module == "stem"
+        for stage in self.stages:
+            yield (lambda x, stage=stage: self._run(stage, x)), True
+
+    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+        if not (self.grad_checkpointing and self.training and torch.is_grad_enabled()):
+            return stage(x)
+        for unit in stage.children():
+            x = checkpoint(unit, x, use_reentrant=False, context_fn=_once(unit))
+        return x
+
+    def _check(self, x: Tensor) -> None:
+        chans = self.config.in_chans
+        if x.ndim != 4:
+            raise ValueError(
+                f"Expected a batch of images (N, {chans}, H, W), not {tuple(x.shape)}."
+                + (" For one image: image.unsqueeze(0)." if x.ndim == 3 else "")
+            )
+        if x.shape[1] != chans:
+            hint = " The channels come second: x.permute(0, 3, 1, 2)." * (x.shape[3] == chans)
+            raise ValueError(
+                f"Expected {chans} channels, (N, {chans}, H, W), not {tuple(x.shape)}.{hint}"
+                f" For other images: create_model(..., in_chans={x.shape[1]})."
+            )
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return  # sizes may be symbols there
+        n, _, h, w = x.shape
+        if min(h, w) < self.min_size:
+            hint = ' stem="cifar" reduces less.' if self.min_size > 8 else ""
+            raise ValueError(
+                f"An image of {h}x{w} is too small: this network reduces {self.min_size} times, "
+                f"so both sides must be at least {self.min_size}.{hint}"
+            )
+        if self.training and n == 1:
+            self._check_single(h, w)
+
+    def _check_single(self, h: int, w: int) -> None:
+        """One image alone has no variance over the batch where its map is 1x1."""
+        norms = [
+            m
+            for m in self.modules()
+            if isinstance(m, _BatchNorm)
+            and not isinstance(m, (nn.SyncBatchNorm, FrozenBatchNorm2d))
+            and m.training
+        ]
+        pooled = any(getattr(m, "normalises_pooled", False) for m in self.modules())
+        if norms and (pooled or max(h, w) <= self.min_size):
+            where = "pooled features" if pooled else "a map of 1x1"
+            raise ValueError(
+                f"Batch normalisation cannot train on one image: {where} of a batch of 1 have no "
+                'variance. Use a batch of 2 or more, eval(), norm_layer="groupnorm" or '
+                '"frozen_batchnorm"' + ("." if pooled else f", or images over {self.min_size}.")
+            )
+
+    # Construction ---------------------------------------------------------------------------
+
+    def _keep_features(self, out_indices: int | Sequence[int] | None) -> None:
+        """Become a feature pyramid: drop the head, and the stages after the last level."""
+        self.out_indices = _resolve_indices(out_indices, len(self._levels))
+        if not self.out_indices:
+            raise ValueError("out_indices=() asks for no feature level at all.")
+        stages = max(self.out_indices) - (len(self._levels) - len(self.stages)) + 1
+        self.stages = self.stages[: max(stages, 0)]
+        last = self._levels[max(self.out_indices)]
+        self.head = Head(last.channels, 0)
+
+
+def initialise(model: nn.Module, seed: int) -> None:
+    """Draw all weights anew, each module from a generator of its own, seeded by its name.
+
+    So two networks that share a part start from the same values there, whatever else differs.
+    The global random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        for name, module in model.named_modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                torch.manual_seed(zlib.crc32(f"{seed}.{name}".encode()))
+                reset()
+    config = getattr(model, "config", None)
+    if getattr(config, "zero_init_last", False):
+        _zero_init_last(model)
+
+
+def _zero_init_last(model: nn.Module) -> None:
+    for unit in model.modules():
+        if isinstance(unit, ResidualUnit):
+            unit.zero_init_last()
+
+
+def _feature_levels(stem: Stem, stages: Sequence[StageInfo]) -> list[FeatureLevel]:
+    """The stem's convolutions, its pooling where no stage has that resolution, the stages."""
+    levels = [FeatureLevel(stem.out_channels, stem.conv_reduction, "stem.convs")]
+    if stem.reduction not in (stem.conv_reduction, stages[0].reduction):
+        levels.append(FeatureLevel(stem.out_channels, stem.reduction, "stem"))
+    return levels + [
+        FeatureLevel(info.channels, info.reduction, f"stages.{i}") for i, info in enumerate(stages)
+    ]
+
+
+def _resolve_indices(indices: int | Sequence[int] | None, levels: int) -> tuple[int, ...]:
+    if indices is None:
+        return tuple(range(levels))
+    if isinstance(indices, int):
+        indices = range(-indices, 0) if indices else ()
+    for i in indices:
+        if not isinstance(i, int) or not -levels <= i < levels:
+            raise ValueError(
+                f"out_indices={tuple(indices)}: {i!r} is not one of the {levels} feature levels, "
+                f"0 to {levels - 1} (or -{levels} to -1)."
+            )
+    return tuple(i % levels for i in indices)
+
+
+def _once(unit: nn.Module) -> Any:
+    """Contexts for a checkpoint, such that running statistics see a batch once, not twice."""
+
+    @contextlib.contextmanager
+    def recomputing() -> Iterator[None]:
+        norms = [m for m in unit.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        for norm in norms:
+            norm.track_running_stats = False
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return contextlib.nullcontext(), recomputing()
+
+    return contexts

@@ -1,0 +1,64 @@
+# `make demo` and `make test` set up what they need in .venv, once. They take any Python 3.11 to
+# 3.13 on the PATH; `make test PYTHON=python3.12` chooses one. Without a GPU a smaller torch does:
+# `make test PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+ARGS ?=
+
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$python && break; done)
+
+ifdef PIP_EXTRA_INDEX_URL
+export PIP_EXTRA_INDEX_URL
+endif
+
+.PHONY: help demo test slow lint format clean
+
+help:
+	@echo "make demo    train five networks on real images and compare them (minutes)"
+	@echo "make test    the tests; ARGS=... goes to pytest, JOBS=$(JOBS) processes"
+	@echo "make slow    the tests that take minutes each"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff format and fix"
+	@echo "make clean   remove .venv and what tools leave behind"
+
+# Each process computes on one thread: as many processes as cores are faster than threads here.
+demo: export OMP_NUM_THREADS ?= 1
+test slow: export OMP_NUM_THREADS = 1
+
+demo: $(VENV)/.demo
+	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(JOBS) -m slow $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The set-up, again when the dependencies change.
+$(VENV)/.demo: EXTRA := train
+$(VENV)/.test: EXTRA := test
+$(VENV)/.demo $(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRA)]"
+	@touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 with venv is needed, and none is on the PATH (Debian: apt install python3-venv). Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c '$(SUITABLE)' || { echo "make: $(PYTHON) is not Python 3.11 to 3.13 with venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

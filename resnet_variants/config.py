@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from torch import nn
 
 from .blocks.attention import ATTENTION
+from .blocks.convs import CONVS
 from .blocks.head import GLOBAL_POOLS
 from .blocks.layers import ACTIVATIONS, NORMS, act_factory, norm_factory
 from .choices import Registry, check_choice, unknown
@@ -89,12 +90,11 @@ class NetworkConfig:
             if part == name:
                 continue
             part = part if part in names else f"{part}_layer"
-            same = part not in changes or changes[part] == getattr(self, part)
-            old = getattr(self, name)
-            if not same:
+            old, new = getattr(self, name), changes.get(name)
+            if part in changes and changes[part] != getattr(self, part):
                 changes.setdefault(name, {})
-            elif name in changes and isinstance(old, Mapping) and isinstance(changes[name], Mapping):
-                changes[name] = {**old, **changes[name]}
+            elif isinstance(old, Mapping) and isinstance(new, Mapping):
+                changes[name] = {**old, **new}
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,6 +112,14 @@ def check_count(name: str, value: object, least: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
 
 
+_PARTS: dict[str, Registry[Any]] = {
+    "attention": ATTENTION,
+    "conv": CONVS,
+    "norm_layer": NORMS,
+    "act_layer": ACTIVATIONS,
+}
+
+
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
@@ -122,9 +130,9 @@ def _to_json(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_to_json(name, each) for each in value]
     if callable(value):
-        for registry in (ATTENTION, NORMS, ACTIVATIONS):
-            if (known := registry.name_of(value)) is not None:
-                return known
+        known = _PARTS[name].name_of(value)
+        if known is not None:
+            return known
         raise ValueError(
             f"{name}={value!r} has no name, so it cannot be written down: register it "
             "(for a gate: @register_attention('my_gate')) and pass the name."

@@ -62,7 +62,7 @@ def profile(
         for name, module in network.named_modules()
         if isinstance(module, _LAYERS)
     ]
-    counter = FlopCounterMode(display=False, depth=None)
+    counter = FlopCounterMode(display=False)
     try:
         with counter, torch.no_grad():
             network(image)
@@ -74,7 +74,7 @@ def profile(
         for part, ops in counter.get_flop_counts().items()
     }
     root = type(network).__name__
-    parts = [name for name in _parts(network)]
+    parts = _parts(network)
     stages = {
         part: Counts(
             params=_params(network.get_submodule(part)),
@@ -103,9 +103,7 @@ def _on_meta(model: str | NetworkConfig | nn.Module, config: dict[str, Any]) -> 
     for tensor in [*model.parameters(), *model.buffers()]:
         meta = tensor.detach().to("meta")
         memo[id(tensor)] = (
-            nn.Parameter(meta, tensor.requires_grad)
-            if isinstance(tensor, nn.Parameter)
-            else meta
+            nn.Parameter(meta, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else meta
         )
     return copy.deepcopy(model, memo).eval()
 

@@ -28,6 +28,11 @@ def register_conv(name: str) -> Callable[[C], C]:
     return CONVS.register(name)  # type: ignore[return-value]
 
 
+def resolve_conv(conv: str | ConvFactory) -> ConvFactory:
+    """The part for a registered name, or the user's own class or function."""
+    return conv if callable(conv) else CONVS[conv]
+
+
 def mid_channels(part: ConvFactory, width: int, args: dict[str, Any]) -> int:
     """The channels that ``part`` takes and gives where the bottleneck's width is ``width``."""
     rule = getattr(part, "mid_channels", None)

@@ -31,6 +31,7 @@ class Head(nn.Module):
         self.final = final or nn.Identity()
         self.drop = nn.Dropout(drop_rate)
         self.in_channels = in_channels
+        self.global_pool = global_pool
         self.fc: nn.Module = nn.Identity()
         self.reset(num_classes, global_pool)
 

@@ -134,9 +134,7 @@ def act_factory(act: str | Callable[[], nn.Module]) -> ActFactory:
     return make
 
 
-def check_args(
-    kind: str, name: object, make: Callable[..., Any], args: Mapping[str, Any]
-) -> None:
+def check_args(kind: str, name: object, make: Callable[..., Any], args: Mapping[str, Any]) -> None:
     """Refuse arguments that ``make`` does not take; the first parameter is the builder's."""
     parameters = list(inspect.signature(make).parameters.values())[1:]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):

@@ -76,15 +76,19 @@ def make_stem(
     stem: str,
     in_chans: int,
     *,
-    width: int | None,
-    first_width: int,
+    width: int | None = None,
     pool: str = "max",
     norm: NormFactory,
     act: ActFactory,
 ) -> Stem:
-    """Build the stem called ``stem``; ``width`` overrides its output channels."""
+    """Build the stem called ``stem``; ``width`` overrides its output channels.
+
+    Raises ValueError for ``cifar`` without width: it has none of its own.
+    """
     spec = STEMS[stem]
-    width = width or spec.width or first_width
+    width = width or spec.width
+    if width is None:
+        raise ValueError(f"stem={stem!r} has no width of its own: give width.")
     convs, reduction = [], 1
     for kernel, stride, share in spec.convs:
         out = int(width * share)

@@ -7,15 +7,15 @@ put a gate on the branch; SK-Net, ResNeSt, Res2Net and SCNet replace the 3x3.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import nn
 
 from ..blocks.attention import GateFactory
-from ..blocks.convs import CONVS, ConvFactory, mid_channels
+from ..blocks.convs import ConvFactory, mid_channels, resolve_conv
 from ..blocks.drop_path import drop_path_rates
 from ..blocks.head import Head
 from ..blocks.layers import act_factory, check_args, norm_factory
@@ -23,8 +23,8 @@ from ..blocks.residual import ATTENTION_AT
 from ..blocks.shortcuts import SHORTCUTS
 from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
-from ..network import Network, StageInfo
 from ..config import NetworkConfig, check_count, register_builder
+from ..network import Network, StageInfo
 from .stages import StageSpec, UnitParts, check_gate, dilated, make_gate, make_stage
 
 BLOCKS = ("basic", "bottleneck")
@@ -97,15 +97,12 @@ class ResNetConfig(NetworkConfig):
         check_choice("attention_at", self.attention_at, ATTENTION_AT)
         for gate, args in zip(self.stage_attention, self.stage_attention_args, strict=True):
             check_gate(gate, args)
-        part = CONVS[self.conv] if isinstance(self.conv, str) or not callable(self.conv) else self.conv
-        check_args("conv", self.conv, part, self.conv_args)
+        check_args("conv", self.conv, resolve_conv(self.conv), self.conv_args)
         self._check_combination()
 
     def _check_combination(self) -> None:
         if self.block == "basic":
-            plain = dict(
-                groups=1, base_width=64, conv="plain", stride_with="conv", reduce_first=1
-            )
+            plain = dict(groups=1, base_width=64, conv="plain", stride_with="conv", reduce_first=1)
             for name, value in plain.items():
                 if getattr(self, name) != value:
                     raise ValueError(
@@ -121,6 +118,18 @@ class ResNetConfig(NetworkConfig):
             raise ValueError(
                 f"attention_at={self.attention_at!r} places a gate, but attention is None."
             )
+
+        first = self.stage_widths[0] * (1 if self.block == "basic" else 4)
+        if self.shortcut == "pad" and self.stem_channels > first:
+            raise ValueError(
+                f"shortcut='pad' can only add channels, and stem={self.stem!r} gives "
+                f"{self.stem_channels} to a first stage of {first}: lower stem_width."
+            )
+
+    @property
+    def stem_channels(self) -> int:
+        """Channels that the stem gives to the first stage."""
+        return self.stem_width or STEMS[self.stem].width or self.stage_widths[0]
 
     @property
     def has_attention(self) -> bool:
@@ -159,14 +168,13 @@ def build_resnet(config: ResNetConfig) -> Network:
     stem = make_stem(
         config.stem,
         config.in_chans,
-        width=config.stem_width,
-        first_width=widths[0],
+        width=config.stem_channels,
         pool=config.stem_pool,
         norm=norm,
         act=act,
     )
     basic = config.block == "basic"
-    conv = CONVS[config.conv] if isinstance(config.conv, str) else config.conv
+    conv = resolve_conv(config.conv)
     parts = UnitParts(
         norm=norm,
         act=act,
@@ -197,7 +205,7 @@ def build_resnet(config: ResNetConfig) -> Network:
             groups=config.groups,
             dilate=plan[i]["dilate"],
             dilation=plan[i]["dilation"],
-            gate=lambda c, _, gate=gate, args=gate_args: make_gate(gate, args, c, norm),
+            gate=partial(make_gate, gate, gate_args, norm=norm),
         )
         stages.append(make_stage(spec, channels, [rates.pop(0) for _ in range(depth)], parts))
         channels = spec.out

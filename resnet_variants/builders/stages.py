@@ -23,11 +23,9 @@ def resolve_gate(attention: AttentionValue) -> GateFactory | None:
     """The gate class for a registered name, or the user's own class or function."""
     if attention is None or attention == "none":
         return None
-    if isinstance(attention, str):
-        return ATTENTION[attention]
     if callable(attention):
         return attention
-    return ATTENTION[attention]  # refused, with the names
+    return ATTENTION[attention]
 
 
 def check_gate(attention: AttentionValue, args: Mapping[str, Any]) -> None:
@@ -40,9 +38,17 @@ def check_gate(attention: AttentionValue, args: Mapping[str, Any]) -> None:
 
 
 def make_gate(
-    attention: AttentionValue, args: Mapping[str, Any], channels: int, norm: NormFactory
+    attention: AttentionValue,
+    args: Mapping[str, Any],
+    channels: int,
+    in_channels: int,
+    *,
+    norm: NormFactory,
 ) -> nn.Module | None:
-    """Build a gate for ``channels``. One of the user's own is tried: it must keep the shape."""
+    """Build a gate for ``channels``, in a unit of ``in_channels``.
+
+    One of the user's own is tried: it must keep the shape.
+    """
     gate = resolve_gate(attention)
     if gate is None:
         return None
@@ -168,7 +174,9 @@ def _bottleneck(
     # where dilation took the stride away: a 3x3 average then, with stride 1.
     pool = nn.AvgPool2d(3, stride, padding=1) if pooled and first and spec.stride > 1 else None
     return Bottleneck(
-        conv1=ConvNormAct(in_channels, narrow, stride=stride if in_first else 1, norm=norm, act=act),
+        conv1=ConvNormAct(
+            in_channels, narrow, stride=stride if in_first else 1, norm=norm, act=act
+        ),
         conv2=parts.conv(
             narrow,
             spec.mid,
@@ -202,7 +210,5 @@ def dilated(strides: list[int], reduction: int, output_stride: int) -> list[dict
             dilation *= stride
         else:
             reduction *= stride
-        plan.append(
-            dict(dilate=dilate, dilation=(previous, dilation), reduction=reduction)
-        )
+        plan.append(dict(dilate=dilate, dilation=(previous, dilation), reduction=reduction))
     return plan

@@ -41,9 +41,7 @@ ENTRIES = [
             "resnet152": D152,
             "resnet200": D200,
         },
-        aliases={
-            f"resnet{depth}": (f"resnet{depth}b",) for depth in (26, 50, 101, 152, 200)
-        },
+        aliases={f"resnet{depth}": (f"resnet{depth}b",) for depth in (26, 50, 101, 152, 200)},
     ),
     *table("ResNet-C", BAG, C, {"resnet50c": D50, "resnet101c": D101, "resnet152c": D152}),
     *table(

@@ -20,8 +20,12 @@ from .convs import PlainConv, register_conv
 from .drop_path import DropPath
 from .head import Head
 from .layers import Conv2d, ConvNormAct, FrozenBatchNorm2d, GroupNorm, Linear, skip_init
+from .res2net import Res2Conv
 from .residual import BasicUnit, Bottleneck, ResidualUnit
+from .selective_kernel import SelectiveKernel
+from .self_calibrated import SelfCalibratedConv
 from .shortcuts import PadShortcut, Projection, make_shortcut
+from .split_attention import SplitAttention
 from .stems import Stem, make_stem
 
 __all__ = [
@@ -45,11 +49,15 @@ __all__ = [
     "PadShortcut",
     "PlainConv",
     "Projection",
+    "Res2Conv",
     "ResidualUnit",
     "SEVar1",
     "SEVar2",
     "SEVar3",
     "Salient",
+    "SelectiveKernel",
+    "SelfCalibratedConv",
+    "SplitAttention",
     "Stem",
     "eca_kernel_size",
     "make_shortcut",

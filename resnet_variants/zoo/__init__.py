@@ -1,12 +1,13 @@
 """The names: tables of configurations, only numbers and words."""
 
-from . import attention, cifar, resnet
+from . import attention, cifar, conv_parts, resnet
 from .entry import Entry, with_cifar100
 
 ENTRIES: list[Entry] = with_cifar100(
     [
         *resnet.ENTRIES,
         *attention.ENTRIES,
+        *conv_parts.ENTRIES,
         *cifar.ENTRIES,
     ]
 )

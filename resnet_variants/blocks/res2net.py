@@ -1,0 +1,78 @@
+"""Res2Net's convolution (Gao et al., TPAMI 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..choices import check_choice
+from .convs import register_conv
+from .layers import ActFactory, ConvNormAct, NormFactory
+
+
+@register_conv("res2net")
+class Res2Conv(nn.Module):
+    """The channels are split ``scale`` times; each split but one is added to the result of the
+    split before it and convolved, so that receptive fields grow inside a block.
+
+    A stage's first unit has no such hierarchy: its splits are convolved apart, and the
+    unfiltered one is average-pooled. The released code leaves the last split unfiltered, the
+    paper's figure the first (``unfiltered="first"``; the weights do not fit). ``scale=1`` is a
+    plain convolution. ``groups`` are those of each split's convolution (Res2NeXt).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        first: bool = False,
+        scale: int = 4,
+        unfiltered: str = "last",
+        norm: NormFactory,
+        act: ActFactory,
+    ) -> None:
+        super().__init__()
+        check_choice("unfiltered", unfiltered, ("last", "first"))
+        if scale < 1 or in_channels % scale or in_channels != out_channels:
+            raise ValueError(
+                f"conv='res2net' splits as many channels as it gives into scale={scale} widths: "
+                f"not {in_channels} to {out_channels} (reduce_first=1 gives it as many)."
+            )
+        width = in_channels // scale
+        self.scale = scale
+        self.unfiltered = unfiltered
+        self.first = first
+        self.convs = nn.ModuleList(
+            ConvNormAct(
+                width,
+                width,
+                3,
+                stride=stride,
+                dilation=dilation,
+                groups=groups,
+                norm=norm,
+                act=act,
+            )
+            for _ in range(max(scale - 1, 1))
+        )
+        # The released weights were trained with an average that counts the padding.
+        self.pool = nn.AvgPool2d(3, stride, padding=1) if first and scale > 1 else nn.Identity()
+
+    @staticmethod
+    def mid_channels(width: int, scale: int = 4, **_: object) -> int:
+        """``width`` is that of one split."""
+        return width * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.scale == 1:
+            return self.convs[0](x)
+        splits = list(x.chunk(self.scale, 1))
+        rest = self.pool(splits.pop(-1 if self.unfiltered == "last" else 0))
+        out: list[Tensor] = []
+        for conv, split in zip(self.convs, splits, strict=True):
+            out.append(conv(split if self.first or not out else split + out[-1]))
+        return torch.cat([*out, rest] if self.unfiltered == "last" else [rest, *out], 1)

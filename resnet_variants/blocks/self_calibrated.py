@@ -1,0 +1,76 @@
+"""Self-calibrated convolution: SCNet's (Liu et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .convs import register_conv
+from .layers import ActFactory, ConvNormAct, NormFactory
+
+
+@register_conv("self_calibrated")
+class SelfCalibratedConv(nn.Module):
+    """Half of the channels are convolved (``k1``); the other half's convolution (``k3``) is
+    gated by a view of its surroundings: itself plus its convolution at a quarter of the
+    resolution (``k2``), through a sigmoid; ``k4`` follows.
+
+    (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)); the authors' two 1x1 convolutions before it
+    are one here, whose halves these are. ``pooling`` is the reduction of ``k2``; a map smaller
+    than it is averaged whole, where the authors' code fails. Raises ValueError for channels
+    without halves.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        first: bool = False,
+        pooling: int = 4,
+        norm: NormFactory,
+        act: ActFactory,
+    ) -> None:
+        super().__init__()
+        if in_channels % 2 or in_channels != out_channels:
+            raise ValueError(
+                "conv='self_calibrated' halves as many channels as it gives: not "
+                f"{in_channels} to {out_channels} (reduce_first=1 gives it as many)."
+            )
+        if pooling < 1:
+            raise ValueError(f"self_calibrated: pooling must be at least 1, not {pooling!r}.")
+        half = in_channels // 2
+
+        def conv(stride: int = 1, act: ActFactory | None = None) -> ConvNormAct:
+            return ConvNormAct(
+                half, half, 3, stride=stride, dilation=dilation, groups=groups, norm=norm, act=act
+            )
+
+        self.pooling = pooling
+        self.k1 = conv(stride, act)
+        self.k2 = conv()
+        self.k3 = conv()
+        self.k4 = conv(stride, act)
+        self.gate = nn.Sigmoid()
+
+    def surroundings(self, x: Tensor) -> Tensor:
+        """``k2`` of the map averaged over squares, in the map's size."""
+        height, width = x.shape[2:]
+        y = F.avg_pool2d(x, self.pooling, ceil_mode=True, count_include_pad=False)
+        # Only whole squares, as the authors' pooling; a map smaller than one is one.
+        y = y[
+            :,
+            :,
+            : torch.sym_max(height // self.pooling, 1),
+            : torch.sym_max(width // self.pooling, 1),
+        ]
+        return F.interpolate(self.k2(y), (height, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain, calibrated = x.chunk(2, 1)
+        gate = self.gate(calibrated + self.surroundings(calibrated))
+        return torch.cat((self.k1(plain), self.k4(self.k3(calibrated) * gate)), 1)

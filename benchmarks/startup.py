@@ -1,0 +1,77 @@
+"""How long the library takes to import, and to create a network, beside what it is built on.
+
+    python benchmarks/startup.py
+
+Fresh processes in turn, so that whatever else the machine does falls on all alike; medians of
+CPU time (user and system, of all threads), which waits of other programs do not count in.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+IMPORTS = {
+    "import torch": "import torch",
+    "import resnet_variants": "import resnet_variants",
+}
+PROCESSES = 15
+CREATIONS = 15
+
+
+def cpu_seconds(statement: str) -> float:
+    """CPU time of a fresh ``python -c statement``."""
+    child = os.posix_spawn(sys.executable, [sys.executable, "-c", statement], os.environ)
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        raise RuntimeError(f"python -c {statement!r} failed.")
+    return usage.ru_utime + usage.ru_stime
+
+
+def import_times(processes: int = PROCESSES) -> dict[str, float]:
+    """Median CPU seconds of each import, the processes taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for statement in IMPORTS.values():
+        cpu_seconds(statement)  # fills the disk's cache and writes byte code
+    for _ in tqdm(range(processes), desc="imports", leave=False):
+        for name, statement in IMPORTS.items():
+            times[name].append(cpu_seconds(statement))
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def creation_times(creations: int = CREATIONS) -> dict[str, float]:
+    """Median CPU seconds that this library and torchvision take to create a ResNet-50."""
+    from torchvision.models import resnet50
+
+    from resnet_variants import create_model
+
+    makers: dict[str, Callable[[], object]] = {
+        "torchvision resnet50()": resnet50,
+        'create_model("resnet50")': lambda: create_model("resnet50"),
+    }
+    times: dict[str, list[float]] = {name: [] for name in makers}
+    for make in makers.values():
+        make()
+    for _ in tqdm(range(creations), desc="creations", leave=False):
+        for name, make in makers.items():
+            start = time.process_time()
+            make()
+            times[name].append(time.process_time() - start)
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def main() -> None:
+    for measured in (import_times(), creation_times()):
+        (_, theirs), (_, ours) = measured.items()
+        for name, seconds in measured.items():
+            print(f"{name:28} {seconds:7.3f} s")
+        print(f"{'ratio':28} {ours / theirs:7.3f}")
+
+
+if __name__ == "__main__":
+    main()

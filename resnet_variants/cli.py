@@ -1,0 +1,109 @@
+"""The command line, ``resnet-variants``: a table of typed functions.
+
+A command is a plain function with type hints and a docstring, in the module that it belongs to;
+tyro makes its options from them. A line in ``COMMANDS`` adds it. The module is imported when the
+command runs, so that ``resnet-variants list`` waits for no plotting library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from .choices import unknown
+
+PROG = "resnet-variants"
+
+
+class Command(NamedTuple):
+    """Where a command's function is, what it does, and the extra that it needs, if any."""
+
+    target: str
+    """``module:function``, the module inside this package"""
+    summary: str
+    extra: str | None = None
+
+
+COMMANDS: dict[str, Command] = {
+    "list": Command("commands:list_", "names of the zoo that match a pattern"),
+    "info": Command("commands:info", "counts, paper, aliases, weights, configuration of a model"),
+    "compare": Command(
+        "comparison.cli:compare", "train models under one recipe, over several seeds", "train"
+    ),
+    "train": Command("comparison.cli:train", "train one model", "train"),
+    "report": Command("comparison.cli:report", "tables and plot of a finished comparison", "train"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit code. What a user got wrong is one line on stderr and 2.
+
+    ``--debug`` before the command, or RESNET_VARIANTS_DEBUG=1, shows the traceback.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = os.environ.get("RESNET_VARIANTS_DEBUG", "0") not in ("", "0")
+    if args[:1] == ["--debug"]:
+        debug, args = True, args[1:]
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if args[0] == "--version":
+        from . import __version__
+
+        print(f"{PROG} {__version__}")
+        return 0
+    try:
+        return _run(*args)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if debug:
+            raise
+        if isinstance(error, BrokenPipeError):  # the reader, `head` for instance, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"{PROG}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def usage() -> str:
+    """The table of commands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROG} [--debug] COMMAND ...",
+            f"       {PROG} COMMAND --help",
+            "",
+            *lines,
+        ]
+    )
+
+
+def _run(name: str, *args: str) -> int:
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS)
+    import tyro
+
+    function = _load(name, COMMANDS[name])
+    tyro.cli(function, args=args, prog=f"{PROG} {name}")
+    sys.stdout.flush()
+    return 0
+
+
+def _load(name: str, command: Command) -> Callable[..., Any]:
+    module, function = command.target.split(":")
+    try:
+        return getattr(importlib.import_module(f"{__package__}.{module}"), function)
+    except ModuleNotFoundError as error:
+        if command.extra is None or (error.name or "").startswith(__package__):
+            raise
+        raise ImportError(
+            f"{name} needs {error.name}, which is not installed: "
+            f'pip install "resnet-variants[{command.extra}]"'
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The commands that answer questions about models: ``list`` and ``info``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from json import dumps
+
+from tqdm import tqdm
+
+from .choices import nearest
+from .profiling import Counts, profile
+from .registry import ModelInfo, list_families, list_models, model_info
+
+
+def list_(pattern: str = "*", /, *, family: str | None = None, counts: bool = False) -> None:
+    """Print the models that match a pattern, with their family.
+
+    Args:
+        pattern: glob such as 'se*_cifar'
+        family: only this family, such as 'ResNet-D'
+        counts: parameters and multiply-accumulates too, counted now
+    """
+    names = list_models(pattern, family=family)
+    if not names:
+        raise ValueError(_no_match(pattern, family))
+    families = {name: each for each in list_families() for name in list_models(family=each)}
+    head, rows = ["model", "family"], [[name, families[name]] for name in names]
+    if counts:
+        head += ["input", "parameters", "MACs", "paper"]
+        for row in tqdm(rows, desc="counting", unit="model", leave=False):
+            known = model_info(row[0])
+            row += [str(known.input_size), f"{known.params:,}", _short(known.macs), known.paper]
+    print(table(head, rows))
+
+
+def info(name: str, /, *, input_size: int | None = None, json: bool = False) -> None:
+    """Print what is known of a model: family, paper, counts by stage, weights, configuration.
+
+    Args:
+        name: a model's name or alias
+        input_size: side of the image that is counted; the model's own by default
+        json: print JSON instead
+    """
+    known = model_info(name)
+    size = input_size or known.input_size
+    counts = profile(known.name, input_size=size)
+    if json:
+        print(_to_json(known, counts, size))
+        return
+    facts = [
+        ("family", known.family),
+        ("paper", known.paper),
+        ("aliases", ", ".join(known.aliases) or "none"),
+        ("image", f"{size} x {size}"),
+        ("parameters", f"{counts.params:,}"),
+        ("MACs", f"{_short(counts.macs)} multiply-accumulates, {_short(counts.flops)} FLOPs"),
+        ("activations", _short(counts.activations)),
+        ("memory", f"{_short(counts.memory_access)}B read and written"),
+        ("weights", ", ".join(weights.tag for weights in known.weights) or "none published"),
+    ]
+    print(known.name)
+    print(_indent(table(None, facts)))
+    print("\n" + _indent(_stages(counts.stages)))
+    fields = [(field, repr(value)) for field, value in known.config.to_dict().items()]
+    print("\nconfiguration\n" + _indent(table(None, fields)))
+
+
+def table(head: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> str:
+    """Columns of text, aligned; numbers to the right."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    lines = [list(head), *rows] if head else rows
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = [all(row[i][:1].isdigit() for row in rows) for i in range(len(widths))]
+
+    def line(cells: Sequence[str]) -> str:
+        parts = zip(cells, widths, right, strict=True)
+        return "  ".join(f"{c:>{w}}" if r else f"{c:<{w}}" for c, w, r in parts).rstrip()
+
+    rule = ["  ".join("-" * width for width in widths)] if head else []
+    return "\n".join([*map(line, lines[: len(rule)]), *rule, *map(line, lines[len(rule) :])])
+
+
+def _stages(stages: dict[str, Counts]) -> str:
+    rows = [
+        (
+            part,
+            f"{counts.params:,}",
+            _short(counts.macs),
+            _short(counts.activations),
+            f"{_short(counts.memory_access)}B",
+        )
+        for part, counts in stages.items()
+    ]
+    return table(("part", "parameters", "MACs", "activations", "memory"), rows)
+
+
+def _short(number: int) -> str:
+    """Four digits and the decimal prefix: 4.089 G."""
+    value, prefix = float(number), ""
+    for larger in ("k", "M", "G", "T"):
+        if value < 1000:
+            break
+        value, prefix = value / 1000, larger
+    return f"{value:.4g} {prefix}" if prefix else f"{number} "
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
+def _to_json(known: ModelInfo, counts: Counts, size: int) -> str:
+    values = {
+        "name": known.name,
+        "family": known.family,
+        "paper": known.paper,
+        "aliases": known.aliases,
+        "input_size": size,
+        **dataclasses.asdict(counts),
+        "flops": counts.flops,
+        "weights": [weights.tag for weights in known.weights],
+        "config": known.config.to_dict(),
+    }
+    return dumps(values, indent=2)
+
+
+def _no_match(pattern: str, family: str | None) -> str:
+    where = f" in the family {family!r}" if family else ""
+    message = f"No model's name matches {pattern!r}{where}."
+    wider = f"*{pattern.strip('*')}*"
+    if list_models(wider, family=family):
+        return f"{message} Did you mean {wider!r}?"
+    guess = nearest(pattern, list_models(family=family))
+    return f"{message} Did you mean {guess!r}?" if guess else message

@@ -1,0 +1,27 @@
+"""The checkpoint bridge: everyone's weights in, and out again."""
+
+from __future__ import annotations
+
+from .catalogue import Weights, list_weights, weights_info
+from .dialects import DIALECTS
+from .errors import CheckpointError, MismatchError
+from .files import read_checkpoint, write_checkpoint
+from .loading import LoadReport, export_state_dict, load_checkpoint
+from .models import create_with_weights, load, save
+
+__all__ = [
+    "DIALECTS",
+    "CheckpointError",
+    "LoadReport",
+    "MismatchError",
+    "Weights",
+    "create_with_weights",
+    "export_state_dict",
+    "list_weights",
+    "load",
+    "load_checkpoint",
+    "read_checkpoint",
+    "save",
+    "weights_info",
+    "write_checkpoint",
+]

@@ -1,0 +1,234 @@
+"""Names of tensors, from this library's to another's and back, by tables.
+
+A table is text, a line a rule::
+
+    [resnet: stem=conv7|cifar]        networks of this builder whose configuration has these values
+    stem.convs.0.conv = conv1         a module: its tensors keep their last word
+    in stages.{s}.{b}. = layer{s+1}.{b}.        what all rules below, in this section, begin with
+    conv{i}.norm = bn{i}
+
+``{s}`` and ``{b}`` are the numbers of a stage and of a unit in it, other braces any number.
+Theirs may count otherwise (``{s+1}``) or in letters (``{i:a}``, ``{s:A}``), and may also use
+``{n}``, the unit's number in the whole network, and ``{pool}``, 1 where the unit's shortcut pools.
+``{affine}`` is a normalisation's weight or bias. The first rule that fits a name is taken. What
+else can differ stands in brackets, or theirs are several::
+
+    head.fc.bias = (zero)                       they have none: it must be zero
+    attention.fc1 = se.fc1 (1x1)                theirs is a 1x1 convolution of the same matrix
+    conv1.conv = conv1_a + conv1_b              ours are theirs one behind the other
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...network import Network
+
+_KINDS = {"affine": "weight|bias"}
+_NUMBER = r"\d+"
+_BRACE = re.compile(r"\{(\w+?)([+-]\d+)?(?::(\w))?\}")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A tensor here and what it is there: several tensors, one, or none."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    how: str = ""
+
+    def read(self, tensors: list[Tensor], like: Tensor) -> Tensor:
+        """Our tensor from theirs; ``like`` has its shape."""
+        if not tensors:
+            return torch.zeros_like(like, device="cpu")
+        tensor = tensors[0]
+        if len(tensors) > 1 and tensor.ndim:
+            tensor = torch.cat(tensors)
+        if tensor.shape != like.shape and _squeezed(tensor.shape) == _squeezed(like.shape):
+            return tensor.reshape(like.shape)  # a linear layer and a 1x1 convolution
+        return tensor
+
+    def write(self, tensor: Tensor) -> list[Tensor]:
+        """Their tensors from ours. Raises ValueError for what they have no place for."""
+        if self.how == "zero":
+            if tensor.any():
+                raise ValueError(f"{self.ours} is not zero, and there is no such tensor there")
+            return []
+        if self.how == "1x1" and tensor.ndim == 2:
+            tensor = tensor[:, :, None, None]
+        if len(self.theirs) == 1 or not tensor.ndim:
+            return [tensor] * len(self.theirs)
+        return [part.clone() for part in tensor.chunk(len(self.theirs))]
+
+
+def _squeezed(shape: torch.Size) -> tuple[int, ...]:
+    sizes = tuple(shape)
+    while len(sizes) > 1 and sizes[-1] == 1:
+        sizes = sizes[:-1]
+    return sizes
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A line of a table."""
+
+    ours: re.Pattern[str]
+    theirs: tuple[str, ...]
+    how: str
+
+    @classmethod
+    def parse(cls, line: str, inside: tuple[str, str] = ("", "")) -> Rule:
+        ours, _, theirs = line.partition("=")
+        ours = inside[0] + ours.strip()
+        names, _, how = theirs.partition("(")
+        parts = [inside[1] + name.strip() for name in names.split("+ ") if name.strip()]
+        pattern, end = "", 0
+        seen: set[str] = set()
+        for brace in _BRACE.finditer(ours):
+            name = brace[1]
+            kind = _KINDS.get(name, _NUMBER)
+            group = f"(?P={name})" if name in seen else f"(?P<{name}>{kind})"
+            pattern += re.escape(ours[end : brace.start()]) + group
+            seen.add(name)
+            end = brace.end()
+        pattern += re.escape(ours[end:]) + r"(?P<rest>\..*)?"
+        return cls(re.compile(pattern), tuple(parts), how.strip(") "))
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rules for the networks of a builder whose configuration has certain values."""
+
+    builder: str
+    conditions: Mapping[str, tuple[str, ...]]
+    rules: tuple[Rule, ...]
+
+    def fits(self, config: Any) -> bool:
+        return config.builder == self.builder and all(
+            _has(getattr(config, name), values) for name, values in self.conditions.items()
+        )
+
+
+def _has(value: Any, values: tuple[str, ...]) -> bool:
+    many = value if isinstance(value, tuple) else (value,)
+    return any(str(each) in values for each in many)
+
+
+def parse(table: str) -> tuple[Section, ...]:
+    """The sections of a table."""
+    sections: list[tuple[str, dict[str, tuple[str, ...]], list[Rule]]] = []
+    inside = ("", "")
+    for line in table.splitlines():
+        line = line.partition("#")[0].strip()
+        if line.startswith("["):
+            builder, _, conditions = line.strip("[]").partition(":")
+            pairs = (each.split("=") for each in conditions.split())
+            sections.append((builder, {k: tuple(v.split("|")) for k, v in pairs}, []))
+            inside = ("", "")
+        elif line.startswith("in "):
+            ours, _, theirs = line.removeprefix("in ").partition("=")
+            inside = (ours.strip(), theirs.strip())
+        elif line:
+            sections[-1][2].append(Rule.parse(line, inside))
+    return tuple(Section(b, c, tuple(rules)) for b, c, rules in sections)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Another library's names for the networks that this one builds."""
+
+    name: str
+    source: str
+    """where the names come from: a package or a repository"""
+    table: str
+    batch_counts: bool = True
+    """whether normalisations count batches (``num_batches_tracked``)"""
+    extra: str = ""
+    """names there that are nothing here (a pattern): weights that no output depends on"""
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        return parse(self.table)
+
+    def pairs(self, model: Network, keys: Iterable[str]) -> list[Pair] | None:
+        """What the tensors ``keys`` of a network are called there; None when the dialect has no
+        name for one of them."""
+        rules = [
+            rule
+            for section in self.sections
+            if section.fits(model.config)
+            for rule in section.rules
+        ]
+        if not rules:
+            return None
+        units = _units(model)
+        found: dict[str, tuple[Rule, dict[str, str]] | None] = {}
+        pairs = []
+        for key in keys:
+            # Units differ in their numbers alone, so a rule is looked for once for all of them.
+            place = re.match(r"stages\.(\d+)\.(\d+)\.", key)
+            kind = f"stages.0.0.{key[place.end() :]}" if place else key
+            if kind not in found:
+                found[kind] = _first(rules, kind)
+            if (match := found[kind]) is None:
+                return None
+            rule, words = match
+            if place:
+                s, b = int(place[1]), int(place[2])
+                words = {**words, "s": place[1], "b": place[2], **units[s, b]}
+            if key.endswith("num_batches_tracked") and not self.batch_counts:
+                pairs.append(Pair(key, (), "count"))
+                continue
+            pairs.append(Pair(key, tuple(_render(each, words) for each in rule.theirs), rule.how))
+        return pairs
+
+
+def _first(rules: list[Rule], key: str) -> tuple[Rule, dict[str, str]] | None:
+    for rule in rules:
+        if match := rule.ours.fullmatch(key):
+            return rule, {name: word or "" for name, word in match.groupdict().items()}
+    return None
+
+
+def _units(model: Network) -> dict[tuple[int, int], dict[str, str]]:
+    """What can be said of a unit beside its numbers."""
+    units: dict[tuple[int, int], dict[str, str]] = {}
+    for s, stage in enumerate(model.stages):
+        for b, unit in enumerate(stage.children()):
+            pool = getattr(getattr(unit, "shortcut", None), "pool", None)
+            pools = pool is not None and not isinstance(pool, nn.Identity)
+            units[s, b] = {"n": str(len(units)), "pool": str(int(pools))}
+    return units
+
+
+def _render(template: str, words: Mapping[str, str]) -> str:
+    def fill(brace: re.Match[str]) -> str:
+        name, plus, letters = brace.groups()
+        if not plus and not letters:
+            return words[name]
+        number = int(words[name]) + int(plus or 0)
+        return chr(ord(letters) + number) if letters else str(number)
+
+    return _BRACE.sub(fill, template) + words["rest"]
+
+
+def strip_prefixes(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Prefixes that wrappers of a network may have put before its names (``module.``,
+    ``model.backbone.``), each with the names that have it, without it; first none at all."""
+    prefix, names = "", list(names)
+    yield prefix, names
+    for _ in range(4):
+        first = [name.partition(".")[0] for name in names if "." in name]
+        common = max(set(first), key=first.count, default="")
+        if 2 * first.count(common) < len(names) or not common:
+            return
+        prefix += f"{common}."
+        names = [name[len(common) + 1 :] for name in names if name.startswith(f"{common}.")]
+        yield prefix, names

@@ -1,0 +1,111 @@
+"""Networks with their weights in: created from published or own files, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..blocks.layers import skip_init
+from ..config import NetworkConfig, config_from_dict
+from ..network import Network
+from ..registry import build_on
+from .catalogue import Weights, weights_from_dict, weights_info
+from .errors import CheckpointError
+from .files import read_checkpoint, write_checkpoint
+from .loading import load_checkpoint
+
+_CONFIG, _WEIGHTS = "resnet_variants.config", "resnet_variants.weights"
+
+
+def create_with_weights(
+    name: str,
+    config: NetworkConfig,
+    *,
+    asked: Mapping[str, Any],
+    pretrained: bool | str = False,
+    checkpoint_path: str | os.PathLike[str] | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Network:
+    """Build the network of ``config`` with weights in it; ``name`` is the zoo's.
+
+    With published weights, ``num_classes`` and ``in_chans`` where they were ``asked`` for, as
+    arguments, adapt: a new classifier, a first convolution made of the published one. A file
+    must fit as it is. ``model.load_report`` says what was done.
+    """
+    if pretrained is not False and checkpoint_path is not None:
+        raise ValueError(
+            "Give pretrained or checkpoint_path, not both: they are two sets of weights."
+        )
+    source: Any = checkpoint_path
+    adapt: dict[str, Any] = {}
+    if pretrained is not False:
+        source = weights_info(name, None if pretrained is True else pretrained)
+        if not config.features_only:
+            if "num_classes" not in asked:
+                config = config.replace(num_classes=source.classes)
+            elif config.num_classes not in (0, source.classes):
+                adapt["classifier"] = "new"
+        if config.in_chans != 3:
+            adapt["input_channels"] = "repeat"
+    model = _filled(config, source, **adapt)
+    return model.to(device=device, dtype=dtype)
+
+
+def _filled(config: NetworkConfig, source: Any, **options: Any) -> Network:
+    """The network with a file's tensors in the place of its own: nothing is drawn, nothing
+    copied, and a file that is mapped into memory stays so."""
+    with skip_init():
+        model = build_on(config)
+    report = load_checkpoint(model, source, assign=True, **options)
+    if any(each.startswith("new classifier") for each in report.adapted):
+        model.reset_classifier(config.num_classes)
+    return model
+
+
+def save(model: Network, path: str | os.PathLike[str]) -> Path:
+    """Write a network to one safetensors file: weights, configuration, preprocessing.
+
+    ``load(path)`` needs nothing else. The file appears when it is complete. Raises ValueError
+    for another suffix than ``.safetensors``, or a part without a name in the configuration.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ValueError(
+            f"{os.fspath(path)}: a network is saved as .safetensors, which can carry its "
+            "configuration. For others: write_checkpoint(export_state_dict(model, dialect), path)."
+        )
+    metadata = {_CONFIG: json.dumps(model.config.to_dict())}
+    if (weights := weights_of(model)) is not None:
+        metadata[_WEIGHTS] = json.dumps(weights.to_dict())
+    return write_checkpoint(model.state_dict(), path, metadata=metadata)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Network:
+    """The network that ``save`` wrote: built from the file's configuration and filled."""
+    checkpoint = read_checkpoint(path)
+    text = checkpoint.metadata.get(_CONFIG)
+    if text is None:
+        raise CheckpointError(
+            f"{path} has no configuration: it was not written by resnet_variants.save. "
+            "Name its network: create_model(name, checkpoint_path=...)."
+        )
+    model = _filled(config_from_dict(json.loads(text)), checkpoint.tensors)
+    model.load_report.source = os.fspath(path)  # type: ignore[union-attr]
+    if (text := checkpoint.metadata.get(_WEIGHTS)) is not None:
+        model.load_report.weights = weights_from_dict(json.loads(text))  # type: ignore[union-attr]
+    return model.to(device=device, dtype=dtype)
+
+
+def weights_of(model: torch.nn.Module) -> Weights | None:
+    """The catalogue's entry of the published weights in a network, if it has some."""
+    return getattr(getattr(model, "load_report", None), "weights", None)

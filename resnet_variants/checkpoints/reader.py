@@ -1,0 +1,249 @@
+"""A network's tensors from a file's, and everything that is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..choices import check_choice
+from ..network import Network
+from ..registry import build_on
+from .dialects import DIALECTS, OWN
+from .errors import BadTensorError, MismatchError
+from .files import Checkpoint
+from .matching import COUNT, HEAD, Match, fitting_models, pairs_of
+from .report import LoadReport, first_few
+
+FIRST_CONV = "stem.convs.0.conv.weight"
+INPUT_CHANNELS = ("strict", "repeat", "mean", "zeros")
+
+
+class Reader:
+    """Our tensors from a file's, and everything that is wrong with them."""
+
+    def __init__(
+        self,
+        model: Network,
+        checkpoint: Checkpoint,
+        found: Match,
+        report: LoadReport,
+        classifier: str | Sequence[int],
+        input_channels: str,
+    ) -> None:
+        self.model = model
+        self.checkpoint = checkpoint
+        self.found = found
+        self.report = report
+        self.classifier = classifier
+        self.input_channels = input_channels
+        self.misshapen: list[str] = []
+        self.bad: list[str] = []
+        self.missing = list(found.missing)
+
+    def read(self) -> dict[str, Tensor]:
+        state = self.model.state_dict()
+        result: dict[str, Tensor] = {}
+        types: dict[str, int] = {}
+        counts = 0
+        theirs = self.checkpoint.tensors
+        for pair in self.found.pairs:
+            like = state[pair.ours]
+            names = [self.found.prefix + their for their in pair.theirs]
+            if any(name not in theirs for name in names) or pair.how == "count":
+                # Files written by hand and by other frameworks often leave the batch counts out.
+                if pair.ours.endswith(COUNT):
+                    result[pair.ours] = torch.zeros_like(like, device="cpu")
+                    counts += 1
+                continue
+            parts = [theirs[name] for name in names]
+            if not all(
+                self._usable(name, part, like) for name, part in zip(names, parts, strict=True)
+            ):
+                continue
+            tensor = self._adapt(pair.ours, names, pair.read(parts, like), like)
+            if tensor is None:
+                continue
+            if tensor.shape != like.shape:
+                shown = " + ".join(str(tuple(part.shape)) for part in parts)
+                where = " + ".join(pair.theirs)
+                self.misshapen.append(f"{where} is {shown}, here {tuple(like.shape)}")
+                continue
+            if tensor.dtype != like.dtype:
+                change = f"{_short(tensor.dtype)} to {_short(like.dtype)}"
+                types[change] = types.get(change, 0) + 1
+            result[pair.ours] = tensor
+        self._check(state)
+        self.report.converted += [f"{n} tensors from {change}" for change, n in types.items()]
+        if counts:
+            self.report.converted.append(f"{counts} batch counts set to 0, the file has none")
+        return result
+
+    def _usable(self, name: str, tensor: Tensor, like: Tensor) -> bool:
+        """Whether a tensor can be weights; what is wrong with it is remembered."""
+        why = None
+        if not like.is_floating_point():
+            return True
+        if tensor.is_quantized or tensor.layout != torch.strided:
+            why = "is quantised or sparse"
+        elif tensor.is_complex():
+            why = f"is complex ({_short(tensor.dtype)})"
+        elif not tensor.is_floating_point():
+            why = (
+                f"holds whole numbers ({_short(tensor.dtype)}): quantised weights need their scale"
+            )
+        # One pass; a sum that overflows is looked at again, element by element.
+        elif not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+            wrong = int((~torch.isfinite(tensor)).sum())
+            why = f"has {wrong} of {tensor.numel()} values that are not finite numbers"
+        if why is None:
+            return True
+        self.bad.append(f"{name} {why}")
+        return False
+
+    def _adapt(self, ours: str, names: list[str], tensor: Tensor, like: Tensor) -> Tensor | None:
+        """Fit the classifier or the first convolution, if asked for; None leaves it out."""
+        if ours.startswith(HEAD) and self.classifier != "strict":
+            if self.classifier == "new":
+                if tensor.shape == like.shape:
+                    return tensor
+                if ours.endswith("weight"):
+                    self.report.adapted.append(
+                        f"new classifier of {like.shape[0]} classes, the file has {tensor.shape[0]}"
+                    )
+                return None
+            chosen = [int(c) for c in self.classifier]
+            if wrong := [c for c in chosen if not 0 <= c < tensor.shape[0]]:
+                raise ValueError(
+                    f"classifier: the file has no classes {first_few([*map(str, wrong)])}."
+                )
+            if ours.endswith("weight"):
+                self.report.adapted.append(f"{len(chosen)} of the file's {tensor.shape[0]} classes")
+            return tensor[chosen]
+        if (
+            ours == FIRST_CONV
+            and self.input_channels != "strict"
+            and tensor.shape != like.shape
+            and tensor.shape[0] == like.shape[0]
+        ):
+            self.report.adapted.append(
+                f"first convolution from {tensor.shape[1]} to {like.shape[1]} input channels, by "
+                f"{self.input_channels!r}"
+            )
+            return adapt_input(tensor, like.shape[1], self.input_channels)
+        return tensor
+
+    def _check(self, state: Mapping[str, Tensor]) -> None:
+        found, report = self.found, self.report
+        unexpected = self._without_use(found.unexpected)
+        report.ignored += found.beside
+        if self.bad:
+            raise BadTensorError(
+                f"{report.source} cannot be used, {len(self.bad)} of its tensors are no weights: "
+                f"{first_few(self.bad)}. The network is as it was."
+            )
+        if self.classifier == "new":
+            head = {t for p in found.pairs if p.ours.startswith(HEAD) for t in p.theirs}
+            gone = [name for name in self.missing if name in head]
+            if gone and len(gone) == len(head):
+                report.adapted.append("new classifier, the file has none")
+                self.missing = [name for name in self.missing if name not in head]
+        if not (self.missing or unexpected or self.misshapen):
+            return
+        lines = [
+            f"The tensors in {report.source} are not those of this network; it is as it was. "
+            f"Read by {found.dialect} names"
+            + (f" behind {found.prefix!r}" if found.prefix else "")
+            + f", {len(state) - len(self.missing) - len(self.misshapen)} of {len(state)} fit."
+        ]
+        for title, items in (
+            ("missing in the file", self.missing),
+            ("unexpected", unexpected),
+            ("misshapen", self.misshapen),
+        ):
+            if items:
+                lines.append(f"  {title}, {len(items)}: {first_few(items)}")
+        raise MismatchError("\n".join(lines) + self._hint(unexpected))
+
+    def _hint(self, unexpected: list[str]) -> str:
+        head = {t for p in self.found.pairs if p.ours.startswith(HEAD) for t in p.theirs}
+        others = [each for each in self.misshapen if each.split(" is ")[0] not in head]
+        if not unexpected and not self.missing and not others:
+            classes = next(
+                (
+                    self.checkpoint.tensors[self.found.prefix + p.theirs[0]].shape[0]
+                    for p in self.found.pairs
+                    if p.ours == HEAD + "weight"
+                ),
+                0,
+            )
+            return (
+                f"\nOnly the classifier differs, the file has {classes} classes: create the model "
+                f'with num_classes={classes}, or load with classifier="new" or with the class '
+                "numbers to keep."
+            )
+        stem = next((p.theirs[0] for p in self.found.pairs if p.ours == FIRST_CONV), None)
+        only_stem = len(others) == 1 and others[0].startswith(f"{stem} is")
+        if only_stem and not unexpected and not self.missing:
+            return (
+                "\nOnly the number of the image's channels differs: load with "
+                'input_channels="repeat", "mean" or "zeros".'
+            )
+        return fitting_hint(self.model, self.checkpoint)
+
+    def _without_use(self, unexpected: list[str]) -> list[str]:
+        """What is unexpected for good: not what a network without head or last stages has no
+        use for, nor what the dialect knows to be dead."""
+        if not unexpected:
+            return []
+        spare: set[str] = set()
+        config = self.model.config
+        if config.features_only or not self.model.num_classes:
+            whole = config.replace(
+                features_only=False, out_indices=None, num_classes=1, global_pool="avg"
+            )
+            full = build_on(whole, device="meta")
+            pairs = pairs_of(full, self.found.dialect, full.state_dict()) or []
+            spare = {their for pair in pairs for their in pair.theirs}
+        extra = "" if self.found.dialect == OWN else DIALECTS[self.found.dialect].extra
+        useless = [n for n in unexpected if n in spare or (extra and re.fullmatch(extra, n))]
+        self.report.ignored += useless
+        return [name for name in unexpected if name not in set(useless)]
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def adapt_input(weight: Tensor, channels: int, how: str) -> Tensor:
+    """A first convolution (O, I, h, w) for another number of input channels.
+
+    ``repeat``: the I channels over and over, scaled so that a constant image gives what it gave;
+    for a single channel that is their sum. ``mean``: each is the mean, scaled the same way.
+    ``zeros``: the same ones first, zeros for further channels.
+    """
+    check_choice("input_channels", how, INPUT_CHANNELS[1:])
+    have = weight.shape[1]
+    if how == "mean":
+        return weight.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (have / channels)
+    if how == "zeros":
+        if channels < have:
+            raise ValueError(
+                f'input_channels="zeros" adds channels, and {channels} are fewer than {have}: '
+                'use "repeat" or "mean".'
+            )
+        more = weight.new_zeros(weight.shape[0], channels - have, *weight.shape[2:])
+        return torch.cat((weight, more), 1)
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    times = -(-channels // have)
+    return weight.repeat(1, times, 1, 1)[:, :channels] * (have / channels)
+
+
+def fitting_hint(model: Network, checkpoint: Checkpoint) -> str:
+    names = fitting_models(checkpoint.tensors, model.config.builder)
+    if not names:
+        return "\nNo model of the zoo has these tensors."
+    return f"\nThey fit {first_few([*map(repr, names)])}."

@@ -59,16 +59,35 @@ class SelfCalibratedConv(nn.Module):
 
     def surroundings(self, x: Tensor) -> Tensor:
         """``k2`` of the map averaged over squares, in the map's size."""
-        height, width = x.shape[2:]
-        y = F.avg_pool2d(x, self.pooling, ceil_mode=True, count_include_pad=False)
-        # Only whole squares, as the authors' pooling; a map smaller than one is one.
-        y = y[
-            :,
-            :,
-            : torch.sym_max(height // self.pooling, 1),
-            : torch.sym_max(width // self.pooling, 1),
-        ]
-        return F.interpolate(self.k2(y), (height, width))
+        size, step = x.shape[2:], self.pooling
+        if torch.compiler.is_exporting() and not self.training:
+            return self._surroundings_of_any_size(x)
+        squares = [min(side, step) for side in size]
+        return F.interpolate(self.k2(F.avg_pool2d(x, squares, step)), size)
+
+    def _surroundings_of_any_size(self, x: Tensor) -> Tensor:
+        """The same in eval mode, where sizes are symbols of an exported graph.
+
+        No step depends on whether there is one square or more: zero squares, which a convolution
+        cannot tell from its padding, follow the whole ones on the right and below.
+        """
+        step, size = self.pooling, x.shape[2:]
+        for axis in (
+            2,
+            3,
+        ):  # not F.pad: onnxruntime would move more of it into the pooling than fits
+            beyond = list(x.shape)
+            beyond[axis] = 2 * step - 1
+            x = torch.cat((x, x.new_zeros(beyond)), axis)
+        y = F.avg_pool2d(x, step)
+        picks = []
+        for axis, side in zip((2, 3), size, strict=True):
+            whole = torch.sym_max(side // step, 1)
+            share = (torch.arange(y.shape[axis], device=x.device) < whole) * step
+            share = (share / torch.sym_min(side, step)).to(x.dtype)
+            y = y * (share[:, None] if axis == 2 else share)
+            picks.append(torch.arange(side, device=x.device) * whole // side)
+        return self.k2(y).index_select(2, picks[0]).index_select(3, picks[1])
 
     def forward(self, x: Tensor) -> Tensor:
         plain, calibrated = x.chunk(2, 1)

@@ -1,0 +1,91 @@
+"""What is installed, and what importing it costs."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+
+import pytest
+
+import resnet_variants
+from benchmarks import startup
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ["torchvision", "matplotlib", "accelerate", "timm", "torch._dynamo", "sklearn", "PIL"]
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.split())
+
+
+def test_import_adds_only_the_library() -> None:
+    added = _modules_after("import resnet_variants") - _modules_after("import torch")
+    assert not added & set(HEAVY)
+    foreign = {name.partition(".")[0] for name in added} - {"resnet_variants"}
+    assert foreign <= set(sys.stdlib_module_names) | {"torch"}
+
+
+def test_import_reads_no_table() -> None:
+    """Models are lines of Python; catalogues of weights wait until they are asked for."""
+    assert "csv" not in _modules_after("import resnet_variants") - _modules_after("import torch")
+
+
+def test_public_names_exist() -> None:
+    assert len(set(resnet_variants.__all__)) == len(resnet_variants.__all__)
+    for name in resnet_variants.__all__:
+        assert getattr(resnet_variants, name) is not None
+        assert name in dir(resnet_variants)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = resnet_variants.no_such_name
+
+
+def test_version_is_one() -> None:
+    assert metadata.version("resnet-variants") == resnet_variants.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{resnet_variants.__version__}]" in changelog
+
+
+def test_type_marker_is_shipped() -> None:
+    assert resources.files(resnet_variants).joinpath("py.typed").is_file()
+
+
+def test_console_script() -> None:
+    scripts = metadata.entry_points(group="console_scripts")
+    main = scripts["resnet-variants"].load()
+    assert main is __import__("resnet_variants.cli", fromlist=["main"]).main
+
+
+def test_licence() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0" in text
+    assert metadata.metadata("resnet-variants")["License-Expression"] == "Apache-2.0"
+
+
+def test_every_package_has_its_marker_file() -> None:
+    """A folder of modules without ``__init__.py`` would be left out of the wheel."""
+    package = ROOT / "resnet_variants"
+    for folder in {path.parent for path in package.rglob("*.py")}:
+        assert (folder / "__init__.py").is_file(), folder
+
+
+def test_changelog_has_a_section_for_what_comes() -> None:
+    sections = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sections[0] == "Unreleased"
+
+
+@pytest.mark.slow
+def test_import_takes_hardly_longer_than_torch() -> None:
+    theirs, ours = startup.import_times(9).values()
+    assert ours <= 1.1 * theirs
+
+
+@pytest.mark.slow
+def test_creation_takes_no_longer_than_torchvision() -> None:
+    theirs, ours = startup.creation_times().values()
+    assert ours <= theirs

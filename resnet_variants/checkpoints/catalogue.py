@@ -183,7 +183,7 @@ def weights_by_file(filename: str) -> Weights | None:
     """The entry whose file has this name, where the name has a hash in it."""
     for each in _entries().values():
         digits = each.hash.partition(":")[2][:8]
-        if digits and filename in (each.filename, each.filename.removesuffix(".zip")):
-            if digits in filename:
-                return each
+        names = (each.filename, each.filename.removesuffix(".zip"))
+        if digits and digits in filename and filename in names:
+            return each
     return None

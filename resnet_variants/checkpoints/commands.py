@@ -1,0 +1,105 @@
+"""The commands on weights: ``convert`` and ``predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+
+from ..registry import create_model, is_model, model_config
+from .catalogue import weights_info
+from .dialects import OWN
+from .files import write_checkpoint
+from .loading import export_state_dict
+from .models import _filled, load, save, weights_of
+from .preprocessing import class_names, transforms_for
+
+
+def convert(
+    source: tyro.conf.Positional[str],
+    target: tyro.conf.Positional[Path],
+    *,
+    model: str,
+    to: str = OWN,
+    dialect: str | None = None,
+    key: str | None = None,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+) -> None:
+    """Translate a file of weights into another library's names, or another format.
+
+    Args:
+        source: a file, or published weights such as resnet50.tv_in1k
+        target: file to write, .safetensors, .pth, .pt or .bin
+        model: the network's name
+        to: the dialect to write; a .safetensors file in the library's own can be loaded by itself
+        dialect: the dialect of SOURCE; recognised from its names by default
+        key: which set of weights, where SOURCE has several (state_dict_ema)
+        num_classes: classes of SOURCE, where they are not the model's
+        in_chans: input channels of SOURCE, where they are not the model's
+    """
+    asked = {"num_classes": num_classes, "in_chans": in_chans}
+    config = model_config(model).replace(**{k: v for k, v in asked.items() if v is not None})
+    network = _filled(config, source, dialect=dialect, key=key)
+    print(network.load_report)
+    if to == OWN and target.suffix == ".safetensors":
+        save(network, target)
+    else:
+        write_checkpoint(export_state_dict(network, to), target)
+    print(f"wrote {target}, {to} names")
+
+
+def predict(
+    model: tyro.conf.Positional[str],
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")],
+    *,
+    checkpoint: Path | None = None,
+    weights: str | None = None,
+    top: int = 5,
+    device: str = "cpu",
+) -> None:
+    """Print the most probable classes of images.
+
+    Args:
+        model: a model's name, or a file that resnet_variants.save wrote
+        images: image files
+        checkpoint: weights of the model; published ones by default
+        weights: tag of the published weights; with CHECKPOINT: whose preprocessing to use
+        top: how many classes to print
+        device: where to run
+    """
+    if not images:
+        raise ValueError("Name at least one image.")
+    for path in images:
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no image {path}.")
+    known = None
+    if not is_model(model) and Path(model).is_file():
+        network = load(model, device=device)
+    elif checkpoint is not None:
+        network = create_model(model, checkpoint_path=checkpoint, device=device)
+    else:
+        network = create_model(model, pretrained=weights or True, device=device)
+    known = weights_of(network) or weights_info(model if is_model(model) else "", weights)
+    transform = transforms_for(network, known)
+    names = class_names(known, network.num_classes)
+    network.eval()
+    for path in images:
+        with torch.inference_mode():
+            batch = transform(_open(path)).unsqueeze(0).to(device)
+            probabilities = network(batch).softmax(1)[0].cpu()
+        print(path)
+        best = probabilities.topk(min(top, network.num_classes))
+        for share, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            print(f"  {100 * share:6.2f} %  {names[number]}")
+
+
+def _open(path: Path) -> torch.Tensor:
+    from torchvision.io import ImageReadMode, decode_image
+
+    try:
+        return decode_image(str(path), ImageReadMode.RGB)
+    except RuntimeError as error:
+        raise ValueError(f"{path} is no image that can be read: {error}") from error

@@ -1,0 +1,90 @@
+"""Networks on the Hugging Face Hub: the extra ``hub``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..network import Network
+from .models import load, save, weights_of
+
+FILE = "model.safetensors"
+
+
+def push_to_hub(
+    model: Network,
+    repo_id: str,
+    *,
+    private: bool = False,
+    token: str | None = None,
+    message: str = "Upload of a resnet_variants network",
+) -> str:
+    """Upload a network (weights, configuration, a card) to ``user/name``; gives its address.
+
+    ``from_pretrained(repo_id)`` loads it. Needs the extra ``hub`` and a token with write access.
+    """
+    api = _hub().HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, Path(folder) / FILE)
+        (Path(folder) / "config.json").write_text(
+            json.dumps(model.config.to_dict(), indent=2), encoding="utf-8"
+        )
+        (Path(folder) / "README.md").write_text(_card(model, repo_id), encoding="utf-8")
+        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
+    return f"https://huggingface.co/{repo_id}"
+
+
+def from_pretrained(
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Network:
+    """The network that ``push_to_hub`` uploaded to ``user/name``, or that is in a directory.
+
+    ``local_files_only`` takes it from the Hub's cache, without the network.
+    """
+    path = Path(repo_id).expanduser() / FILE
+    if not path.is_file():
+        path = Path(
+            _hub().hf_hub_download(
+                repo_id,
+                FILE,
+                revision=revision,
+                token=token,
+                local_files_only=local_files_only,
+            )
+        )
+    return load(path, device=device, dtype=dtype)
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError:
+        raise ImportError(
+            'The Hub needs huggingface_hub: pip install "resnet-variants[hub]"'
+        ) from None
+    return huggingface_hub
+
+
+def _card(model: Network, repo_id: str) -> str:
+    params = sum(p.numel() for p in model.parameters())
+    weights = weights_of(model)
+    trained = f"Weights: {weights.name}, {weights.dataset}, {weights.url}\n" if weights else ""
+    license = weights.license if weights and weights.license != "unknown" else "other"
+    return (
+        f"---\nlicense: {license}\nlibrary_name: resnet-variants\ntags: [image-classification]\n"
+        f"---\n# {repo_id}\n\nA network of the builder `{model.config.builder}`, "
+        f"{params:,} parameters, {model.num_classes} classes.\n\n{trained}\n"
+        f"```python\nfrom resnet_variants import from_pretrained\n\n"
+        f'model = from_pretrained("{repo_id}")\n```\n'
+    )

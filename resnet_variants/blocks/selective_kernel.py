@@ -14,9 +14,10 @@ class SelectiveKernel(nn.Module):
     """Convolutions with receptive fields of 3x3, 5x5, ..., mixed by attention.
 
     Branch i is a grouped 3x3 convolution dilated i times, as in the paper. The attention's
-    hidden width d is max(out_channels // reduction, min_width), without biases. The weights
-    released for SKNet-101 leave that minimum out in the second stage, where d is 16:
-    ``conv_args=({}, {"min_width": 16}, {}, {})``. Raises ValueError for fewer than 2 branches.
+    hidden width d is max(out_channels // reduction, min_width), without biases. The network
+    released as SKNet-101 leaves that minimum out in its second stage, where d is 16:
+    ``conv_args=({}, {"min_width": 16}, {}, {})`` (``legacy_sknet101``). Raises ValueError for
+    fewer than 2 branches.
     """
 
     def __init__(

@@ -86,7 +86,6 @@ class UnitParts:
     act: ActFactory
     basic: bool = False
     conv: ConvFactory = PlainConv
-    conv_args: Mapping[str, Any] = field(default_factory=dict)
     stride_in: str = "conv2"
     stride_with: str = "conv"
     shortcut: str = "conv"
@@ -105,6 +104,7 @@ class StageSpec:
     mid: int
     stride: int
     groups: int = 1
+    conv_args: Mapping[str, Any] = field(default_factory=dict)
     dilation: tuple[int, int] = (1, 1)  # of the first unit, of the others
     dilate: bool = False
     gate: Callable[[int, int], nn.Module | None]  # (channels, the unit's input channels)
@@ -186,7 +186,7 @@ def _bottleneck(
             first=first,
             norm=norm,
             act=act,
-            **parts.conv_args,
+            **spec.conv_args,
         ),
         conv3=ConvNormAct(spec.mid, spec.out, norm=norm, act=None),
         pool_before=pool if parts.stride_with == "avg_before" else None,

@@ -37,6 +37,18 @@ SK_ENTRIES: list[Entry] = [
         {"sknet26": D26, "sknet50": D50, "sknet101": D101},
         aliases={"sknet50": ["skresnext50_32x4d"]},
     ),
+    # The authors' own networks, trained in Caffe: the stem's pooling rounds up, unpadded, and the
+    # second stage of SKNet-101 leaves out the attention's least width.
+    *table(
+        "SK-Net (authors)",
+        LI,
+        SK.replace(stem_pool="max_ceil"),
+        {
+            "legacy_sknet26": D26,
+            "legacy_sknet50": D50,
+            "legacy_sknet101": D101 | {"conv_args": ({}, {"min_width": 16}, {}, {})},
+        },
+    ),
     *table(
         "SK-Net",
         LI,

@@ -4,15 +4,33 @@ from typing import Any
 
 from ..config import BUILDERS, NetworkConfig, config_from_dict, register_builder
 from ..network import Network
+from .regnet import (
+    AnyNetConfig,
+    RegNetConfig,
+    build_anynet,
+    build_regnet,
+    fit_groups,
+    linear_width,
+    quantised_width,
+    regnet_widths,
+)
 from .resnet import ResNetConfig, build_resnet
 
 __all__ = [
+    "AnyNetConfig",
     "NetworkConfig",
+    "RegNetConfig",
     "ResNetConfig",
     "build",
+    "build_anynet",
+    "build_regnet",
     "build_resnet",
     "config_from_dict",
+    "fit_groups",
+    "linear_width",
+    "quantised_width",
     "register_builder",
+    "regnet_widths",
 ]
 
 

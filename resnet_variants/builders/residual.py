@@ -91,6 +91,11 @@ class ResidualConfig(NetworkConfig):
         """The shape of each stage."""
         raise NotImplementedError(f"{type(self).__name__} must define stage_shapes")
 
+    @property
+    def stage_count(self) -> int:
+        """How many stages there are."""
+        return len(self.stage_shapes)
+
     def gate_args(self, stage: int, in_channels: int) -> Mapping[str, Any]:
         """The arguments of the gate in a unit of ``in_channels``."""
         return self.stage_attention_args[stage]
@@ -127,7 +132,7 @@ class ResidualConfig(NetworkConfig):
 
     def per_stage(self, name: str) -> tuple[Any, ...]:
         """The field ``name`` as one value for each stage. ValueError for another number."""
-        value, stages = getattr(self, name), len(self.stage_shapes)
+        value, stages = getattr(self, name), self.stage_count
         if not isinstance(value, tuple):
             return (value,) * stages
         if len(value) != stages:

@@ -1,6 +1,6 @@
 """The names: tables of configurations, only numbers and words."""
 
-from . import attention, cifar, conv_parts, resnet
+from . import attention, cifar, conv_parts, regnet, resnet
 from .entry import Entry, with_cifar100
 
 ENTRIES: list[Entry] = with_cifar100(
@@ -8,6 +8,7 @@ ENTRIES: list[Entry] = with_cifar100(
         *resnet.ENTRIES,
         *attention.ENTRIES,
         *conv_parts.ENTRIES,
+        *regnet.ENTRIES,
         *cifar.ENTRIES,
     ]
 )

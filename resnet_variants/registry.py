@@ -185,7 +185,8 @@ def _entry(name: str) -> Entry:
         return _MODELS[known]
     guess = nearest(name, [*_MODELS, *_ALIASES])
     relatives = list_models(f"*{re.match(r'[a-z]*', name.lower())[0]}*")  # type: ignore[index]
-    raise unknown("model", name, ([guess] if guess else []) + relatives, limit=8)
+    valid = dict.fromkeys(([guess] if guess else []) + relatives)
+    raise unknown("model", name, valid, limit=8)
 
 
 for _each in ENTRIES:

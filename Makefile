@@ -30,7 +30,7 @@ demo: export OMP_NUM_THREADS ?= 1
 test slow: export OMP_NUM_THREADS = 1
 
 demo: $(VENV)/.demo
-	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar
+	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar --preset demo --out runs/demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -17,7 +17,8 @@ class Stem(nn.Module):
     """Convolutions, then a pooling: (N, in_chans, H, W) to (N, C, H / r, W / r).
 
     ``reduction`` is r, ``conv_reduction`` that of the convolutions alone: what comes between
-    is the first level of a feature pyramid.
+    is the first level of a feature pyramid. Sizes are rounded up, by an unpadded pooling
+    (``rounds_down``) down.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Stem(nn.Module):
         self.out_channels = out_channels
         self.conv_reduction = conv_reduction
         self.reduction = conv_reduction * (2 if pool else 1)
+        self.rounds_down = isinstance(pool, nn.MaxPool2d) and pool.padding == 0
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(self.convs(x))
@@ -58,6 +60,8 @@ STEMS.register("deep64", StemSpec(((3, 2, 1 / 2), (3, 1, 1 / 2), (3, 1, 1)), 128
 STEMS.register("tiered", StemSpec(((3, 2, 3 / 8), (3, 1, 1 / 2), (3, 1, 1)), 64, pool=True))
 # RegNet: one 3x3 and no pooling, so the first stage strides
 STEMS.register("conv3", StemSpec(((3, 2, 1),), 32, pool=False))
+# ShuffleNet: one 3x3 and a pooling
+STEMS.register("conv3_pool", StemSpec(((3, 2, 1),), 24, pool=True))
 # small images: nothing is reduced
 STEMS.register("cifar", StemSpec(((3, 1, 1),), None, pool=False))
 

@@ -15,16 +15,26 @@ from .regnet import (
     regnet_widths,
 )
 from .resnet import ResNetConfig, build_resnet
+from .shufflenet import (
+    ShuffleNetV1Config,
+    ShuffleNetV2Config,
+    build_shufflenet_v1,
+    build_shufflenet_v2,
+)
 
 __all__ = [
     "AnyNetConfig",
     "NetworkConfig",
     "RegNetConfig",
     "ResNetConfig",
+    "ShuffleNetV1Config",
+    "ShuffleNetV2Config",
     "build",
     "build_anynet",
     "build_regnet",
     "build_resnet",
+    "build_shufflenet_v1",
+    "build_shufflenet_v2",
     "config_from_dict",
     "fit_groups",
     "linear_width",

@@ -1,6 +1,6 @@
 """The names: tables of configurations, only numbers and words."""
 
-from . import attention, cifar, conv_parts, regnet, resnet
+from . import attention, cifar, conv_parts, regnet, resnet, shufflenet
 from .entry import Entry, with_cifar100
 
 ENTRIES: list[Entry] = with_cifar100(
@@ -9,6 +9,7 @@ ENTRIES: list[Entry] = with_cifar100(
         *attention.ENTRIES,
         *conv_parts.ENTRIES,
         *regnet.ENTRIES,
+        *shufflenet.ENTRIES,
         *cifar.ENTRIES,
     ]
 )

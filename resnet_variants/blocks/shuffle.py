@@ -1,0 +1,185 @@
+"""Channel shuffle, and the unit of the ShuffleNets.
+
+Everything here stays in four dimensions where it is exported: several mobile back ends refuse
+the usual view of (N, groups, C / groups, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..choices import check_choice
+from .residual import ResidualUnit
+
+SHUFFLE_ORDERS = ("released", "paper")
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    # Compilers choose layouts themselves, and an exported network must not depend on one.
+    return (
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()
+    )
+
+
+def _shuffle(x: Tensor, rows: int) -> Tensor:
+    """Read the channels as ``rows`` rows, and give them column by column."""
+    n, c, h, w = x.shape
+    if rows in (1, c):
+        return x
+    if _is_channels_last(x):  # transpose the innermost dimension, and keep the layout
+        x = x.permute(0, 2, 3, 1).view(n, h * w, rows, c // rows)
+        return x.transpose(2, 3).reshape(n, h, w, c).permute(0, 3, 1, 2)
+    return x.reshape(n, rows, c // rows, h * w).transpose(1, 2).reshape(n, c, h, w)
+
+
+class ChannelShuffle(nn.Module):
+    """Mix the channels of ``groups`` groups: (N, C, H, W) to the same shape.
+
+    ``paper`` (Zhang et al., CVPR 2018): channel i of group j goes to i * groups + j, so that
+    each group of the next layer sees all groups. ``released`` is the inverse, as the authors'
+    code has it; with their weights nothing else gives their outputs. Raises ValueError in
+    forward when the channels do not divide.
+    """
+
+    def __init__(self, groups: int, order: str = "paper") -> None:
+        super().__init__()
+        check_choice("shuffle_order", order, SHUFFLE_ORDERS)
+        if groups < 1:
+            raise ValueError(f"groups must be at least 1, not {groups!r}.")
+        self.groups = groups
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = x.shape[1]
+        if c % self.groups:
+            raise ValueError(f"{c} channels do not divide into {self.groups} groups.")
+        return _shuffle(x, self.groups if self.order == "paper" else c // self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}, order={self.order!r}"
+
+
+class Split(nn.Module):
+    """(N, C, H, W) to two of (N, C / 2, H, W): the halves, or the even and the odd channels."""
+
+    def __init__(self, *, alternate: bool = False) -> None:
+        super().__init__()
+        self.alternate = alternate
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.alternate:
+            return x[:, 0::2], x[:, 1::2]
+        first, second = x.chunk(2, 1)
+        return first, second
+
+    def extra_repr(self) -> str:
+        return f"alternate={self.alternate}"
+
+
+class Join(nn.Module):
+    """Maps to one with all their channels: one map behind the other, or ``alternate``.
+
+    Alternating is concatenation and a channel shuffle, in one pass over memory where the maps
+    have the same number of channels.
+    """
+
+    def __init__(self, *, alternate: bool = False, reverse: bool = False) -> None:
+        super().__init__()
+        self.alternate = alternate
+        self.reverse = reverse
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        if self.reverse:
+            maps = maps[::-1]
+        if not self.alternate:
+            return torch.cat(list(maps), 1)
+        n, c, h, w = maps[0].shape
+        if any(x.shape[1] != c for x in maps):
+            return _shuffle(torch.cat(list(maps), 1), len(maps))
+        if _is_channels_last(maps[-1]):
+            rows = torch.stack([x.permute(0, 2, 3, 1) for x in maps], 4)
+            return rows.view(n, h, w, -1).permute(0, 3, 1, 2)
+        # Below each other a channel's maps lie where consecutive channels do.
+        return torch.cat(list(maps), 2).reshape(n, len(maps) * c, h, w)
+
+    def extra_repr(self) -> str:
+        return f"alternate={self.alternate}, reverse={self.reverse}"
+
+
+class ShuffleUnit(ResidualUnit):
+    """1x1, depthwise 3x3, 1x1, and the slots in which the ShuffleNets differ.
+
+    V1 (Zhang et al., CVPR 2018) groups the 1x1 convolutions, shuffles between them, and adds
+    the input; where it strides it concatenates the pooled input instead: ``projection`` and
+    ``join``. V2 (Ma et al., ECCV 2018) has no groups: ``split`` leaves half of the channels as
+    they are, ``projection`` replaces them where it strides, ``join`` puts them back.
+
+    ``residual`` adds the branch's input to its output; the gate stands before the addition, the
+    activation behind it. (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)).
+    """
+
+    def __init__(
+        self,
+        *,
+        conv1: nn.Module,
+        conv2: nn.Module,
+        conv3: nn.Module,
+        act: Callable[[], nn.Module],
+        shuffle_before: nn.Module | None = None,
+        shuffle_after: nn.Module | None = None,
+        split: nn.Module | None = None,
+        projection: nn.Module | None = None,
+        join: nn.Module | None = None,
+        residual: bool,
+        attention: nn.Module | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__(
+            shortcut=nn.Identity(),
+            act=act,
+            attention=attention,
+            drop_path=drop_path if residual else 0.0,
+        )
+        self.residual = residual
+        self.split = split
+        self.projection = projection
+        self.conv1 = conv1
+        self.shuffle_before = shuffle_before or nn.Identity()
+        self.conv2 = conv2
+        self.shuffle_after = shuffle_after or nn.Identity()
+        self.conv3 = conv3
+        self.join = join
+
+    def branch(self, x: Tensor) -> Tensor:
+        x = self.conv2(self.shuffle_before(self.conv1(x)))
+        return self.conv3(self.shuffle_after(x))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The branch with its gate, addition and activation."""
+        if self.residual:
+            return super().forward(x)
+        return self.act(self._gated("standard", self.branch(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.join is None:
+            return self.transform(x)
+        if self.projection is not None:
+            kept = self.projection(x)
+        else:
+            assert self.split is not None
+            kept, x = self.split(x)
+        return self.join((kept, self.transform(x)))
+
+    def last_norm(self) -> nn.Module:
+        return self.conv3.norm  # type: ignore[return-value]
+
+    def zero_init_last(self) -> None:
+        # Without an addition zero would cut the branch off, not make it the identity.
+        if self.residual:
+            super().zero_init_last()

@@ -1,0 +1,145 @@
+"""The commands ``train``, ``compare`` and ``report``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+
+import tyro
+
+from ..training.loop import train as run_training
+from ..training.recipe import PRESETS, Recipe
+from .report import Report
+from .tables import terminal
+from .trial import Trial, parse_axis, run_trial
+
+
+def _field_help() -> dict[str, str]:
+    """The documentation of each field of a recipe."""
+    text = inspect.getsource(Recipe)
+    found = re.findall(r'^    (\w+): [^\n]*\n(?:    """(.*?)""")?', text, re.M | re.S)
+    return {name: re.sub(r"\s+", " ", doc.replace("``", "'")) for name, doc in found}
+
+
+_HELP = _field_help()
+# All fields of the recipe, those given on the command line only: the rest is the preset's.
+Options = TypedDict(  # type: ignore[misc]
+    "Options",
+    {
+        name: Annotated[hint, tyro.conf.arg(help=_HELP.get(name, ""))]
+        for name, hint in get_type_hints(Recipe).items()
+    },
+    total=False,
+)
+RecipeOptions = tyro.conf.OmitArgPrefixes[Options]
+
+
+def _recipe(preset: str | None, file: Path | None, options: Any) -> Recipe:
+    if preset is not None and file is not None:
+        raise ValueError(f"--preset {preset} and --recipe {file} exclude each other.")
+    base = Recipe.load(file) if file is not None else PRESETS[preset or "digits"]
+    return base.replace(**options)
+
+
+def train(
+    name: str,
+    /,
+    *,
+    out: Path | None = None,
+    preset: str | None = None,
+    recipe: Path | None = None,
+    options: RecipeOptions,
+) -> None:
+    """Train one model; the same command goes on where it was interrupted.
+
+    Args:
+        name: a model's name
+        out: folder of the run; by default runs/NAME-seedN
+        preset: recipe to start from: digits, demo, cifar, cifar_fast, imagenet, imagenet_modern
+        recipe: YAML file to start from
+    """
+    chosen = _recipe(preset, recipe, options)
+    folder = out or Path("runs") / f"{name}-seed{chosen.seed}"
+    result = run_training(name, chosen, folder)
+    if _is_main():
+        print(terminal(Report.of([result])))
+        print(f"\nThe run is in {folder}: model.safetensors, log.csv, result.json")
+
+
+def compare(
+    names: tuple[str, ...],
+    /,
+    *,
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    seeds: int = 3,
+    budget: Literal["epochs", "macs", "time"] = "epochs",
+    out: Path = Path("runs/comparison"),
+    preset: str | None = None,
+    recipe: Path | None = None,
+    options: RecipeOptions,
+) -> None:
+    """Train models under one recipe, over several seeds, and report; resumes like train.
+
+    Args:
+        names: models; the first is the baseline
+        vary: an axis, repeatable: attention=none,se,eca or any field of the networks'
+            configuration or the recipe
+        seeds: how many
+        budget: what is equal: passes over the images, or the cost of training
+        out: folder of the comparison
+        preset: recipe to start from: digits, demo, cifar, cifar_fast, imagenet, imagenet_modern
+        recipe: YAML file to start from
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}.")
+    axes = dict(map(parse_axis, vary))
+    if len(axes) < len(vary):
+        raise ValueError(f"An axis is there twice: {', '.join(vary)}.")
+    trial = Trial(
+        networks=names,
+        recipe=_recipe(preset, recipe, options),
+        vary=axes,
+        seeds=range(seeds),
+        budget=budget,
+    )
+    found = run_trial(trial, out)
+    if _is_main():
+        _show(found, out)
+
+
+def report(
+    folders: tuple[Path, ...],
+    /,
+    *,
+    out: Path | None = None,
+    baseline: str | None = None,
+    confidence: float = 0.95,
+) -> None:
+    """Rebuild the report of finished runs, and merge those of several folders.
+
+    Args:
+        folders: folders of comparisons or runs
+        out: where the report goes; by default the first folder
+        baseline: the network that others are compared with
+        confidence: of the intervals
+    """
+    if not folders:
+        raise ValueError("report needs at least one folder.")
+    found = Report.read(folders, baseline=baseline, confidence=confidence)
+    _show(found, out or folders[0])
+
+
+def _is_main() -> bool:
+    from accelerate import PartialState
+
+    return PartialState().is_main_process
+
+
+def _show(found: Report, out: Path) -> None:
+    paths = found.save(out)
+    print(terminal(found))
+    if found.twice:
+        print(f"\n{found.twice} runs were found twice and counted once.")
+    print(f"\nThe report is in {out}: {', '.join(path.name for path in paths)}")

@@ -1,0 +1,48 @@
+"""The report as one HTML page that needs nothing else: sort, filter, hover."""
+
+from __future__ import annotations
+
+import html as markup
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from .plots import curve
+from .tables import cells
+
+if TYPE_CHECKING:
+    from .report import Report
+
+
+def html(report: Report) -> str:
+    """The page."""
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    # "</" would end the script element, wherever it stands in a text
+    data = json.dumps(_data(report), allow_nan=False).replace("</", "<\\/")
+    title = markup.escape(f"Comparison with {report.baseline}")
+    return template.replace("{{title}}", title).replace("{{data}}", data)
+
+
+def _data(report: Report) -> dict[str, Any]:
+    head, texts = cells(report)
+    first = report.rows[0].runs[0]
+    rows = []
+    for row, text in zip(report.rows, texts, strict=True):
+        metrics = {name: [s.mean, s.sd] for name, s in row.metrics.items()}
+        if "test_speed" in row.metrics:
+            metrics["latency"] = [1000 / row.metrics["test_speed"].mean, None]
+        rows.append(
+            {
+                "name": row.name,
+                "cells": text,
+                "metrics": metrics,
+                "curve": curve(row),
+                "runs": [[run.seed, run.top1] for run in row.runs],
+            }
+        )
+    recipe = {k: v for k, v in first.recipe.items() if k != "seed"}
+    facts = (
+        f"{first.train_images:,} training and {first.test_images:,} test images of "
+        f"{first.shape[1]}x{first.shape[2]}, {len(first.classes)} classes."
+    )
+    return {"head": head, "rows": rows, "recipe": recipe, "facts": facts}

@@ -1,0 +1,8 @@
+"""Training: one typed recipe, one loop, on one process or many; nothing that was done is lost."""
+
+from .data import load_data
+from .loop import train
+from .recipe import PRESETS, Recipe
+from .result import Result
+
+__all__ = ["PRESETS", "Recipe", "Result", "load_data", "train"]

@@ -1,0 +1,124 @@
+"""Devices and processes: what accelerate gives, and batch statistics over all processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.distributed.tensor import DTensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..blocks.layers import FrozenBatchNorm2d
+from .recipe import Recipe
+
+
+def make_accelerator(recipe: Recipe) -> Accelerator:
+    """One process or several (``torchrun``, ``accelerate launch``), on what the recipe says.
+
+    Raises ValueError where the machine cannot do it.
+    """
+    cpu = recipe.device == "cpu" or not torch.accelerator.is_available()
+    if recipe.precision == "fp16" and cpu:
+        raise ValueError("precision='fp16' needs an accelerator; a CPU computes in 'bf16' or 'no'.")
+    AcceleratorState._reset_state()  # an earlier run's precision would be kept otherwise
+    accelerator = Accelerator(
+        cpu=cpu, mixed_precision=recipe.precision, gradient_accumulation_steps=recipe.accumulate
+    )
+    world = accelerator.num_processes
+    if recipe.batch_size % (world * recipe.accumulate):
+        raise ValueError(
+            f"batch_size={recipe.batch_size} cannot be shared by {world} processes in accumulate="
+            f"{recipe.accumulate} parts."
+        )
+    if recipe.sharding == "fsdp" and world == 1:
+        raise ValueError(
+            "sharding='fsdp' shards over several processes, and there is one: start it with "
+            "torchrun or accelerate launch."
+        )
+    return accelerator
+
+
+class CpuSyncBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation over the batch of all processes on CPUs, which torch's own refuses."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        axes = [0, 2, 3]
+        count = x.numel() // x.shape[1] * dist.get_world_size()
+        mean = all_reduce(x.sum(axes)) / count
+        centred = x - mean.view(1, -1, 1, 1)
+        var = all_reduce(centred.square().sum(axes)) / count
+        if self.track_running_stats and self.running_mean is not None:
+            assert self.running_var is not None and self.num_batches_tracked is not None
+            self.num_batches_tracked.add_(1)
+            rate = self.momentum
+            if rate is None:  # a cumulative mean
+                rate = 1 / float(self.num_batches_tracked)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, rate)
+                self.running_var.lerp_(var * count / (count - 1), rate)
+        out = centred * (var + self.eps).rsqrt().view(1, -1, 1, 1)
+        if self.affine:
+            out = out * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return out
+
+
+def sync_batch_norm(network: nn.Module, device: torch.device) -> None:
+    """Let batch normalisation see the batch of all processes: the result of one process."""
+    synced = CpuSyncBatchNorm2d if device.type == "cpu" else nn.SyncBatchNorm
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and not isinstance(module, FrozenBatchNorm2d):
+            module.__class__ = synced  # type: ignore[assignment]
+            module.process_group = None  # type: ignore[assignment]
+
+
+def distribute(network: nn.Module, accelerator: Accelerator, recipe: Recipe) -> nn.Module:
+    """The network on its device, wrapped (DDP) or sharded (FSDP) for several processes."""
+    if accelerator.num_processes > 1:
+        sync_batch_norm(network, accelerator.device)
+    if recipe.sharding == "ddp":
+        if accelerator.num_processes == 1:
+            return network.to(accelerator.device)
+        return accelerator.prepare_model(network)
+    return shard(network, accelerator)
+
+
+def shard(network: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Each process keeps a part of the parameters, gathered stage by stage (FSDP2)."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    network.to(accelerator.device)
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    for stage in getattr(network, "stages", ()):
+        fully_shard(stage, mesh=mesh)
+    fully_shard(network, mesh=mesh)
+    return network
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """A copy of the network whose weights and statistics follow it, as a moving average."""
+    average = get_ema_multi_avg_fn(decay)
+
+    def local(tensors: Any) -> list[Tensor]:
+        return [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
+
+    def of_shards(averages: Any, values: Any, count: Any) -> None:
+        average(local(averages), local(values), count)
+
+    return AveragedModel(network, multi_avg_fn=of_shards, use_buffers=True)
+
+
+def on_all(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The union of what the processes found."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, values)
+    return {key: value for each in found for key, value in each.items()}

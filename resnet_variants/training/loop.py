@@ -1,0 +1,407 @@
+"""The loop: one for training alone, for comparisons and for noise trials."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_model_state_dict,
+    set_state_dict,
+)
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ..builders import build
+from ..config import NetworkConfig
+from ..network import initialise
+from ..profiling import Profile, profile
+from ..registry import model_config
+from .augment import Normalise, batch_mix, evaluation_transform
+from .data import Batch, Data, Images, load_data
+from .engine import averaged, distribute, make_accelerator, on_all, shard
+from .evaluate import evaluate
+from .measure import inference_speed, training_memory
+from .optim import learning_rate, make_optimizer
+from .recipe import Recipe
+from .result import Result
+from .rundir import RunFolder, locked, make_folder
+
+
+class RunBusy(ValueError):
+    """Another process trains in the folder."""
+
+
+def resolve(network: str | NetworkConfig, recipe: Recipe, data: Data) -> NetworkConfig:
+    """The network's configuration for these images and this recipe."""
+    config = model_config(network) if isinstance(network, str) else network
+    return config.replace(
+        num_classes=data.num_classes, in_chans=data.shape[0], **recipe.network_changes
+    )
+
+
+def check(config: NetworkConfig, data: Data) -> Profile:
+    """Count the network on these images. Raises ValueError where it cannot take them."""
+    if config.features_only:
+        raise ValueError("features_only=True has no classifier to train.")
+    return profile(config, input_size=(data.shape[1], data.shape[2]))
+
+
+def train(
+    network: str | NetworkConfig,
+    recipe: Recipe | None = None,
+    out: str | Path | None = None,
+    *,
+    train_set: Dataset[Any] | None = None,
+    test_set: Dataset[Any] | None = None,
+    label: str | None = None,
+    length: float = 1.0,
+    progress: bool = True,
+) -> Result:
+    """Train a network and test it.
+
+    ``out`` is a folder of its own for the run: killed at any moment, the same call goes on from
+    the last checkpoint to the same result, and a finished run is only read. Without it nothing
+    is kept. ``train_set`` and ``test_set`` take the place of the recipe's data: Datasets of
+    (PIL image or tensor, label). ``length`` stretches the schedule.
+
+    Raises ValueError before the first step for what cannot work.
+
+    >>> train("resnet20_cifar", Recipe(epochs=5), "runs/first").top1  # doctest: +SKIP
+    """
+    recipe = recipe or Recipe()
+    data = load_data(recipe, train_set, test_set)
+    config = resolve(network, recipe, data)
+    label = label or (network if isinstance(network, str) else config.builder)
+    counts = check(config, data)
+    accelerator = make_accelerator(recipe)
+    with contextlib.ExitStack() as stack:
+        folder, writes = None, out is not None and accelerator.is_main_process
+        held = writes and not stack.enter_context(locked(make_folder(Path(str(out)))))
+        if any(on_all({accelerator.process_index: held}).values()):
+            raise RunBusy(f"Another process trains in {str(out)!r} at this moment.")
+        if writes:
+            what: dict[str, Any] = {"label": label, "length": length, "seed": recipe.seed}
+            what |= {"config": config.to_dict(), "recipe": recipe.identity()}
+            if train_set is not None:
+                what["recipe"]["data"] = f"{type(train_set).__name__} of {len(data.train)}"
+            folder = RunFolder(str(out), what)
+        finished = on_all({"result": folder.result} if folder else {}).get("result")
+        if finished is not None:
+            return Result.from_dict(finished)
+        # the user's own random state is left as it was
+        gpus = range(torch.cuda.device_count())
+        stack.enter_context(torch.random.fork_rng(devices=gpus))
+        stack.enter_context(_determinism(recipe))
+        trainer = Trainer(config, recipe, data, accelerator, folder, length)
+        trainer.run(label, progress and accelerator.is_main_process)
+        return trainer.finish(label, counts)
+
+
+@contextlib.contextmanager
+def _determinism(recipe: Recipe) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(recipe.deterministic)
+    torch.backends.cudnn.benchmark = not recipe.deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+class Trainer:
+    """A network in training, at a step of its schedule.
+
+    Order of data, augmentation, dropout and learning rate are functions of the seed and the
+    step, so that the step is all that a checkpoint has to say of them.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        recipe: Recipe,
+        data: Data,
+        accelerator: Any,
+        folder: RunFolder | None = None,
+        length: float = 1.0,
+    ) -> None:
+        self.config, self.recipe, self.data = config, recipe, data
+        self.accelerator, self.folder = accelerator, folder
+        self.device = accelerator.device
+        self.epochs = recipe.epochs * length
+        self.epoch_steps = len(data.train) // recipe.batch_size
+        self.total_steps = max(1, round(self.epochs * self.epoch_steps))
+
+        network = build(config)
+        initialise(network, recipe.seed)
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.layout = layout
+        network.to(device=self.device, memory_format=layout)
+        network.set_grad_checkpointing(recipe.grad_checkpointing)
+        self.network = network
+        self.ema = None
+        if recipe.ema:
+            self.ema = averaged(network, recipe.ema)
+            if recipe.sharding == "fsdp":
+                shard(self.ema.module, accelerator)
+        self.model = distribute(network, accelerator, recipe)
+        if recipe.compile:
+            self.model.compile()
+        self.optimizer = make_optimizer(network, recipe)
+        self.stepper = accelerator.prepare_optimizer(self.optimizer)
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.mix = batch_mix(recipe, data.num_classes)
+        self.normalise = Normalise(data.mean, data.std, self.device)
+
+        rank, world = accelerator.process_index, accelerator.num_processes
+        part = recipe.batch_size // recipe.accumulate
+        self.loader, self.sampler = data.loader(data.train, part, rank, world, seed=recipe.seed)
+        self.test_loader = self._test_loader(data.test)
+
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+        self.unreadable: dict[str, str] = {}
+        self._start_epoch()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self._resume()
+
+    # Training -----------------------------------------------------------------------------
+
+    def run(self, label: str, progress: bool) -> None:
+        """Go on to the end of the schedule."""
+        bar = tqdm(
+            total=self.total_steps, initial=self.step, desc=label, unit="step", leave=False,
+            disable=not progress, dynamic_ncols=True,
+        )  # fmt: skip
+        with bar:
+            while self.step < self.total_steps:
+                self._epoch(bar)
+                last = self.history[-1]
+                if last["top1"] is not None:
+                    bar.set_postfix(loss=f"{last['train_loss']:.3f}", top1=f"{last['top1']:.2f}")
+
+    def _mean_loss(self) -> Tensor:
+        """The sum of the epoch's losses, of all processes."""
+        return self.accelerator.reduce(self.loss, "mean")
+
+    def _start_epoch(self) -> None:
+        self.loss = torch.zeros((), device=self.device)
+        self.waited, self.worked = 0.0, 0.0
+
+    def _epoch(self, bar: tqdm[Any]) -> None:
+        """From the step where the last checkpoint left it to the end of the epoch."""
+        epoch, first = divmod(self.step, self.epoch_steps)
+        last = min(self.total_steps - epoch * self.epoch_steps, self.epoch_steps)
+        self.sampler.epoch = epoch
+        self.sampler.start = first * self.recipe.accumulate
+        self.sampler.stop = last * self.recipe.accumulate
+        self.model.train()
+        batches = iter(self.loader)
+        started = time.perf_counter()
+        for done in range(first + 1, last + 1):
+            self._step(batches)
+            bar.update()
+            if self.recipe.save_steps and self.step % self.recipe.save_steps == 0 and done < last:
+                self.worked += time.perf_counter() - started
+                self.save()
+                started = time.perf_counter()
+        train_loss = float(self._mean_loss()) / last  # waits for the device
+        self.worked += time.perf_counter() - started
+        tested = self.step == self.total_steps or (epoch + 1) % self.recipe.test_every == 0
+        scores = self.test() if tested else dict.fromkeys(("top1", "top5", "test_loss"))
+        self.history.append(
+            {
+                "epoch": epoch + 1,
+                "step": self.step,
+                "lr": self.optimizer.param_groups[0]["lr"],
+                "train_loss": train_loss,
+                **scores,
+                "images_per_s": last * self.recipe.batch_size / self.worked,
+                "wait": self.waited / self.worked,
+            }
+        )
+        self._start_epoch()
+        self.save()
+
+    def _step(self, batches: Iterator[Batch]) -> None:
+        """One step of the optimiser."""
+        recipe, accelerator = self.recipe, self.accelerator
+        rate = learning_rate(recipe, self.step, self.total_steps, self.epoch_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # dropout, drop path and mixing draw from the position, not from what came before
+        torch.manual_seed(zlib.crc32(f"{recipe.seed}.step.{self.step}".encode()))
+        for _ in range(recipe.accumulate):
+            asked = time.perf_counter()
+            batch = next(batches)
+            self.waited += time.perf_counter() - asked
+            self._note(batch)
+            images, labels = self._inputs(batch)
+            if self.mix is not None:
+                images, labels = self.mix(images, labels)
+            with accelerator.accumulate(self.model):
+                with accelerator.autocast():
+                    loss = self.criterion(self.model(images), labels)
+                accelerator.backward(loss)
+                if recipe.clip_norm and accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+                self.stepper.step()
+                self.stepper.zero_grad()
+            self.loss += loss.detach() / recipe.accumulate
+        if self.ema is not None:
+            self.ema.update_parameters(self.network)
+        self.step += 1
+
+    def time_step(self) -> float:
+        """Seconds of one step; the training goes on from it."""
+        self.sampler.epoch, self.sampler.start, self.sampler.stop = 0, 0, self.recipe.accumulate
+        started = time.perf_counter()
+        self._step(iter(self.loader))
+        float(self.loss)  # waits for the device
+        return time.perf_counter() - started
+
+    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        images = self.normalise(batch.images.to(self.device, non_blocking=True))
+        labels = batch.labels.to(self.device, non_blocking=True)
+        return images.contiguous(memory_format=self.layout), labels
+
+    def _note(self, batch: Batch) -> None:
+        for each in batch.unreadable:
+            name, _, why = each.partition(": ")
+            if name not in self.unreadable:
+                self.unreadable[name] = why
+                warnings.warn(f"Left out an image that cannot be read: {each}", stacklevel=2)
+
+    # Testing ------------------------------------------------------------------------------
+
+    def test(self, corruption: str | None = None) -> dict[str, Any]:
+        """Top-1 and top-5 in percent, and the loss, of the averaged weights if there are any."""
+        loader = self.test_loader
+        if corruption is not None:
+            transform = evaluation_transform(self.recipe, corruption)
+            loader = self._test_loader(self.data.test.with_transform(transform))
+        model: nn.Module = self.network if self.ema is None else self.ema.module
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for batch in loader:
+                self._note(batch)
+                yield self._inputs(batch)
+
+        with self.accelerator.autocast():
+            return evaluate(model, batches(), self.data.num_classes)
+
+    def _test_loader(self, images: Images) -> DataLoader[Any]:
+        world = self.accelerator.num_processes
+        batch = min(max(self.recipe.batch_size, 128), len(images))
+        batch = math.ceil(batch / world) * world
+        return self.data.loader(images, batch, self.accelerator.process_index, world)[0]
+
+    def finish(self, label: str, counts: Profile) -> Result:
+        """Test on corrupted images, measure speed and memory, write the result."""
+        last = self.history[-1]
+        corrupted = {name: self.test(name)["top1"] for name in self.recipe.corruptions}
+        weights = self._weights(self.network if self.ema is None else self.ema.module)
+        speeds = sorted(line["images_per_s"] for line in self.history)
+        whole = self.recipe.sharding == "ddp"
+        result = Result(
+            label=label,
+            seed=self.recipe.seed,
+            top1=last["top1"],
+            top5=last["top5"],
+            test_loss=last["test_loss"],
+            corrupted=corrupted,
+            params=counts.params,
+            macs=counts.macs,
+            memory_access=counts.memory_access,
+            train_speed=speeds[len(speeds) // 2],
+            test_speed=inference_speed(self) if whole else None,
+            train_memory=training_memory(self) if whole else None,
+            wait=sorted(line["wait"] for line in self.history)[len(self.history) // 2],
+            epochs=self.epochs,
+            seconds=sum(
+                self.recipe.batch_size * self.epoch_steps / line["images_per_s"]
+                for line in self.history
+            ),
+            shape=self.data.shape,
+            classes=self.data.classes,
+            train_images=len(self.data.train),
+            test_images=len(self.data.test),
+            flipped_labels=self.data.flipped,
+            unreadable=on_all(self.unreadable),
+            config=self.config.to_dict(),
+            recipe=self.recipe.to_dict(),
+            history=self.history,
+        )
+        if self.folder is not None:
+            self.folder.finish(result.to_dict(), weights)
+        return result
+
+    # Checkpoints --------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write all that is needed to go on, in the background."""
+        if self.folder is None and self.accelerator.num_processes == 1:
+            return
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        network, optimizer = get_state_dict(self.network, self.optimizer, options=options)
+        state = {
+            "step": self.step,
+            "network": network,
+            "optimizer": optimizer,
+            "history": self.history,
+            "unreadable": self.unreadable,
+            "loss": self._mean_loss(),
+            "worked": self.worked,
+            "waited": self.waited,
+        }
+        if self.ema is not None:
+            state["ema"] = get_model_state_dict(self.ema.module, options=options)
+            state["averaged"] = self.ema.n_averaged
+        if self.accelerator.scaler is not None:
+            state["scaler"] = self.accelerator.scaler.state_dict()
+        if self.folder is not None:
+            self.folder.save(state)
+
+    def _resume(self) -> None:
+        state = self.folder.load() if self.folder is not None else None
+        several = self.accelerator.num_processes > 1
+        tensors = ("network", "optimizer", "ema")
+        small = {k: v for k, v in (state or {}).items() if k not in tensors}
+        small = on_all(small)
+        if not small:
+            return
+        state = state or {name: {} for name in tensors}
+        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=several)
+        set_state_dict(
+            self.network,
+            self.optimizer,
+            model_state_dict=state["network"],
+            optim_state_dict=state["optimizer"],
+            options=options,
+        )
+        if self.ema is not None:
+            set_model_state_dict(self.ema.module, state["ema"], options=options)
+            self.ema.n_averaged.copy_(small["averaged"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(small["scaler"])
+        self.step, self.history = small["step"], small["history"]
+        self.unreadable = dict(small["unreadable"])
+        self.loss = small["loss"].to(self.device)
+        self.worked, self.waited = small["worked"], small["waited"]
+
+    def _weights(self, network: nn.Module) -> dict[str, Any]:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return get_model_state_dict(network, options=options)

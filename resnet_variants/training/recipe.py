@@ -1,0 +1,325 @@
+"""A training recipe: one typed dataclass that is the Python API, the command line and the YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from ..choices import Registry, check_choice, unknown
+from .corruptions import parse_corruption
+
+# What says where and how fast a run goes, not what comes out of it: free to change on resuming.
+MACHINE_FIELDS = ("data_dir", "download", "workers", "device", "sharding", "save_steps", "cache_mb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained and tested. The defaults are the preset ``digits``.
+
+    Raises ValueError for a value that is of the wrong type, out of range, or makes no sense
+    with the others, naming the field, the value and what was expected.
+    """
+
+    # Data -----------------------------------------------------------------------------------
+    data: str = "digits"
+    """``digits`` or ``mnist5k`` (inside a package), a data set of torchvision (``cifar10``,
+    ``fashion_mnist``, ``imagenet``, ``fake``, …) or a folder with ``train/CLASS/*`` and
+    ``test/CLASS/*`` or ``val/CLASS/*``"""
+    data_dir: str | None = None
+    """where torchvision's data sets lie"""
+    download: bool = False
+    """let torchvision download a data set that is not there"""
+    image_size: int | None = None
+    """side of the square images; None: as they are stored"""
+    train_images: int | None = None
+    """train on a class-balanced subset of so many images, the same one for every seed"""
+    test_images: int | None = None
+    """test on a class-balanced subset of so many images"""
+    label_noise: float = 0.0
+    """share of training labels replaced by another class (the noise trial of the RAN paper)"""
+    corruptions: tuple[str, ...] = ()
+    """test also on corrupted images: ``gaussian_noise:3`` is severity 3 of 5"""
+    on_corrupt_file: Literal["skip", "raise"] = "skip"
+    """an image that cannot be read is left out and reported, or ends the run"""
+    workers: int | None = None
+    """loader processes; None: none for images that fit ``cache_mb``, else up to 8"""
+    cache_mb: int = 1024
+    """keep decoded images in memory when all of them take less"""
+    mean: tuple[float, ...] | None = None
+    """mean of the channels, images in [0, 1]; None: measured on training images"""
+    std: tuple[float, ...] | None = None
+    """standard deviation of the channels; None: measured on training images"""
+
+    # Augmentation ---------------------------------------------------------------------------
+    crop: Literal["none", "pad", "resized"] = "pad"
+    """``pad``: shift by up to an eighth of the side; ``resized``: a part, scaled (ImageNet)"""
+    flip: bool = False
+    """mirror half of the images"""
+    auto_augment: Literal["none", "randaugment", "trivialaugment"] = "none"
+    """policy of torchvision"""
+    random_erasing: float = 0.0
+    """probability of erasing a rectangle"""
+    mixup: float = 0.0
+    """alpha of mixup; 0: off. With CutMix, a batch has one of the two"""
+    cutmix: float = 0.0
+    """alpha of CutMix; 0: off"""
+    label_smoothing: float = 0.0
+    """share of the target spread over all classes"""
+    eval_crop: float = 1.0
+    """test on the centre of an image scaled to ``image_size / eval_crop`` (ImageNet: 0.875)"""
+
+    # Schedule -------------------------------------------------------------------------------
+    epochs: float = 15
+    """passes over the training images"""
+    batch_size: int = 64
+    """images of an optimiser's step, over all processes and accumulated parts together"""
+    accumulate: int = 1
+    """parts that a batch is computed in, for less memory"""
+    optimizer: Literal["sgd", "adamw", "rmsprop"] = "sgd"
+    lr: float = 0.1
+    """highest learning rate"""
+    schedule: Literal["cosine", "step", "linear", "constant"] = "cosine"
+    milestones: tuple[float, ...] = (0.3, 0.6, 0.9)
+    """``step``: parts of the training after which the rate falls to a tenth"""
+    warmup_epochs: float = 1
+    """epochs of linear rise to the highest rate"""
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    norm_weight_decay: float | None = None
+    """weight decay of normalisation and biases; None: as the others"""
+    clip_norm: float = 0.0
+    """longest gradient; 0: any"""
+    ema: float = 0.0
+    """decay of the averaged weights that are tested in place of the last; 0: off"""
+
+    # Network --------------------------------------------------------------------------------
+    drop_path_rate: float | None = None
+    """stochastic depth; None: as the network says"""
+    drop_rate: float | None = None
+    """dropout before the classifier; None: as the network says"""
+    zero_init_last: bool | None = None
+    """start residual branches at zero; None: as the network says"""
+
+    # Machine --------------------------------------------------------------------------------
+    seed: int = 0
+    """start values, data order and augmentation all follow from it"""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """mixed precision"""
+    channels_last: bool = False
+    """memory format; faster convolutions on most machines"""
+    compile: bool = False
+    """torch.compile"""
+    grad_checkpointing: bool = False
+    """compute units again in the backward pass, for less memory"""
+    deterministic: bool = False
+    """only deterministic algorithms, slower on a GPU"""
+    device: Literal["auto", "cpu"] = "auto"
+    """``auto``: an accelerator if there is one"""
+    sharding: Literal["ddp", "fsdp"] = "ddp"
+    """several processes: each holds the whole model, or a part of it"""
+    test_every: int = 1
+    """test after every so many epochs, and after the last"""
+    save_steps: int = 0
+    """save every so many steps too, not only after each epoch"""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(Recipe)
+        for field in dataclasses.fields(Recipe):
+            value = _typed(field.name, getattr(self, field.name), hints[field.name])
+            object.__setattr__(self, field.name, value)
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value < high:
+                raise ValueError(f"{name} must be in [{low}, {high}), not {value!r}.")
+        for name in ("epochs", "lr", "eval_crop"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be more than 0, not {value!r}.")
+        for each in self.corruptions:
+            parse_corruption(each)
+        self._check_combination()
+
+    def _check_combination(self) -> None:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}."
+            )
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be computed in accumulate="
+                f"{self.accumulate} equal parts."
+            )
+        if any(not 0 < m < 1 for m in self.milestones) or list(self.milestones) != sorted(
+            self.milestones
+        ):
+            raise ValueError(
+                f"milestones={self.milestones} must be rising parts of the training, in (0, 1)."
+            )
+        if self.crop == "resized" and self.image_size is None:
+            raise ValueError("crop='resized' needs an image_size, for instance 224.")
+        if self.eval_crop != 1 and self.image_size is None:
+            raise ValueError(f"eval_crop={self.eval_crop} needs an image_size.")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither.")
+        if self.nesterov and self.optimizer == "sgd" and not self.momentum:
+            raise ValueError("nesterov=True needs a momentum over 0.")
+        if self.sharding == "fsdp" and self.precision == "fp16":
+            raise ValueError("sharding='fsdp' has no scaled gradients: use precision='bf16'.")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values; an unknown field is refused with the nearest one."""
+        _check_names(changes)
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def network_changes(self) -> dict[str, Any]:
+        """Fields of the network's configuration that the recipe sets."""
+        names = ("drop_path_rate", "drop_rate", "zero_init_last")
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON values."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The recipe that ``to_dict`` or a YAML file wrote; ``preset`` names what to start from."""
+        values = dict(values)
+        base = PRESETS[values.pop("preset")].to_dict() if "preset" in values else {}
+        _check_names(values)
+        return cls(**{**base, **values})
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers that come out, but for the seed."""
+        hidden = (*MACHINE_FIELDS, "seed")
+        values = {k: v for k, v in self.to_dict().items() if k not in hidden}
+        return values | {"data": Path(self.data).name}  # a folder may move
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a YAML (or JSON) file."""
+        import yaml
+
+        try:
+            values = yaml.safe_load(Path(path).read_text())
+        except FileNotFoundError:
+            raise ValueError(f"No recipe file {str(path)!r}.") from None
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is not YAML: {error}") from None
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{path} must hold fields of a recipe (lr: 0.1), not {values!r}.")
+        return cls.from_dict(values)
+
+    def save(self, path: str | Path) -> None:
+        """Write a YAML file."""
+        import yaml
+
+        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+
+_RANGE_OF_NAMES: dict[tuple[float, float], str] = {
+    (0.0, 1.0): "label_noise label_smoothing momentum ema drop_path_rate drop_rate",
+    (0.0, 1.0 + 1e-9): "random_erasing eval_crop",
+    (0.0, math.inf): "mixup cutmix warmup_epochs weight_decay norm_weight_decay clip_norm workers "
+    "cache_mb save_steps seed",
+    (1.0, math.inf): "image_size train_images test_images batch_size accumulate test_every",
+}
+_RANGES = {name: ends for ends, names in _RANGE_OF_NAMES.items() for name in names.split()}
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    for name in values:
+        if name not in names:
+            raise unknown("field of a recipe", name, names, limit=len(names))
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """The value in the field's type, as YAML (1e-3 is a string there) and JSON give it."""
+    if get_origin(hint) in (Union, types.UnionType):
+        if value is None:
+            return None
+        hint = next(each for each in get_args(hint) if each is not type(None))
+    if get_origin(hint) is Literal:
+        # YAML reads a bare no as False
+        value = "no" if value is False and "no" in get_args(hint) else value
+        check_choice(name, value, get_args(hint))
+        return value
+    if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+        return tuple(_typed(name, each, get_args(hint)[0]) for each in value)
+    if hint is float and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    elif isinstance(value, hint if isinstance(hint, type) else ()) and (
+        hint is bool or not isinstance(value, bool)
+    ):
+        return value
+    wanted = getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
+    raise ValueError(f"{name} must be {wanted}, not {value!r}.")
+
+
+PRESETS: Registry[Recipe] = Registry("preset")
+
+PRESETS.register("digits", Recipe())
+PRESETS.register("demo", Recipe(epochs=8))
+
+_CIFAR = Recipe(
+    data="cifar10", data_dir="data", epochs=200, batch_size=128, warmup_epochs=5, flip=True
+)
+PRESETS.register("cifar", _CIFAR)
+PRESETS.register(
+    "cifar_fast",
+    _CIFAR.replace(
+        epochs=15, batch_size=256, lr=0.4, warmup_epochs=3, label_smoothing=0.1, channels_last=True
+    ),
+)
+
+_IMAGENET = Recipe(
+    data="imagenet",
+    data_dir="data",
+    image_size=224,
+    eval_crop=0.875,
+    crop="resized",
+    flip=True,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    epochs=100,
+    batch_size=256,
+    schedule="step",
+    warmup_epochs=5,
+    weight_decay=1e-4,
+    zero_init_last=True,
+)
+# Goyal et al. 2017, with 100 epochs as in ECA-Net, SE and SSA re-runs
+PRESETS.register("imagenet", _IMAGENET)
+# The recipe of torchvision's second weights (V. Vryniotis, "How to train state-of-the-art models")
+PRESETS.register(
+    "imagenet_modern",
+    _IMAGENET.replace(
+        epochs=600,
+        batch_size=1024,
+        lr=0.5,
+        schedule="cosine",
+        image_size=224,
+        nesterov=False,
+        weight_decay=2e-5,
+        norm_weight_decay=0.0,
+        label_smoothing=0.1,
+        mixup=0.2,
+        cutmix=1.0,
+        auto_augment="trivialaugment",
+        random_erasing=0.1,
+        ema=0.99998,
+        precision="bf16",
+        channels_last=True,
+    ),
+)

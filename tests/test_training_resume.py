@@ -1,0 +1,179 @@
+"""Nothing is lost: killed, out of disk, interrupted, a run goes on to the same result, bitwise."""
+
+from __future__ import annotations
+
+import random
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_variants.training import Recipe, Result, train
+from resnet_variants.training.loop import RunBusy
+from resnet_variants.training.rundir import locked, read_json, write_atomically
+
+from .training_runs import equal, kill, scores, short, start, tiny, weights
+
+# everything that has a state or draws: dropout, drop path, mixing, averaging, saving within epochs
+RECIPE = short(
+    epochs=4, train_images=160, drop_rate=0.1, drop_path_rate=0.1, mixup=0.2, cutmix=1.0, ema=0.9,
+    flip=True, random_erasing=0.2, accumulate=2, clip_norm=1.0, save_steps=1,
+)  # fmt: skip
+
+CODE = """
+import sys, torch
+from tests.training_runs import tiny
+from resnet_variants.training import Recipe, train
+torch.set_num_threads(1)
+train(tiny(attention="se"), Recipe.load(sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _reference(tmp_path: Path, recipe: Recipe) -> Result:
+    return train(tiny(attention="se"), recipe, tmp_path / "whole", progress=False)
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    RECIPE.save(tmp_path / "recipe.yaml")
+    whole = _reference(tmp_path, RECIPE)
+    folder = tmp_path / "killed"
+    draw = random.Random(0)
+    killed = 0
+    for _ in range(3):
+        process = start(CODE, tmp_path / "recipe.yaml", folder)
+        killed += kill(process, draw.uniform(0, 0.25), until=folder / "checkpoint.pt")
+    assert killed >= 1, "the runs ended before they could be killed"
+    assert not list(folder.glob("result.json"))
+    resumed = train(tiny(attention="se"), RECIPE, folder, progress=False)
+    assert scores(resumed) == scores(whole)
+    assert equal(weights(folder), weights(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
+def test_stopped_at_every_step(tmp_path: Path, optimizer: str, monkeypatch) -> None:
+    """Each process does one step and dies: the result is that of one which did them all."""
+    from resnet_variants.training.loop import Trainer
+
+    recipe = RECIPE.replace(optimizer=optimizer, epochs=2, lr=0.01, corruptions=("gaussian_noise",))
+    whole = _reference(tmp_path, recipe)
+    folder = tmp_path / "stopped"
+    one_step = Trainer._step
+    steps = []
+
+    def stopping(self, batches):
+        if steps and steps[-1] != self.step:
+            steps.clear()
+            self.folder.wait()
+            raise KeyboardInterrupt
+        one_step(self, batches)
+        steps.append(self.step)
+
+    monkeypatch.setattr(Trainer, "_step", stopping)
+    for _ in range(100):
+        steps.clear()
+        steps.append(-1)
+        steps[:] = []
+        try:
+            resumed = train(tiny(attention="se"), recipe, folder, progress=False)
+            break
+        except KeyboardInterrupt:
+            pass
+    assert scores(resumed) == scores(whole)
+    assert equal(weights(folder), weights(tmp_path / "whole"))
+
+
+def test_finished_run_is_only_read(tmp_path: Path, monkeypatch) -> None:
+    first = train(tiny(), short(), tmp_path / "run", progress=False)
+    monkeypatch.setattr("resnet_variants.training.loop.Trainer.run", None)
+    again = train(tiny(), short(), tmp_path / "run", progress=False)
+    assert again == first
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """The checkpoint that does not fit is reported, the one before it stays, the run goes on."""
+    whole = _reference(tmp_path, RECIPE)
+    RECIPE.save(tmp_path / "recipe.yaml")
+    folder = tmp_path / "full"
+    kill(start(CODE, tmp_path / "recipe.yaml", folder), 0, until=folder / "checkpoint.pt")
+    before = (folder / "checkpoint.pt").read_bytes()
+    process = start(
+        CODE, tmp_path / "recipe.yaml", folder,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )  # fmt: skip
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "could not be written" in output and "the same command" in output
+    assert (folder / "checkpoint.pt").read_bytes() == before
+    assert not list(folder.glob("*.part")) and not list(folder.glob(".*.part"))
+    resumed = train(tiny(attention="se"), RECIPE, folder, progress=False)
+    assert scores(resumed) == scores(whole)
+    assert equal(weights(folder), weights(tmp_path / "whole"))
+
+
+def test_atomic_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, lambda file: file.write(b"old"))
+
+    def fails(file):
+        file.write(b"ne")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        write_atomically(path, fails)
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    train(tiny(), short(), tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match=r"recipe\.lr was 0\.1, is 0\.2"):
+        train(tiny(), short(lr=0.2), tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match=r"config\.attention was None, is 'se'"):
+        train(tiny(attention="se"), short(), tmp_path / "run", label="resnet", progress=False)
+
+
+def test_machine_fields_may_change(tmp_path: Path) -> None:
+    first = train(tiny(), short(), tmp_path / "run", progress=False)
+    again = train(tiny(), short(workers=1, save_steps=3), tmp_path / "run", progress=False)
+    assert again == first
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    train(tiny(), short(), tmp_path / "run", progress=False)
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"PK half a checkpoint")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):
+        train(tiny(), short(), tmp_path / "run", progress=False)
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        train(tiny(), short(), tmp_path / "run", progress=False)
+
+
+def test_a_folder_has_one_process(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with locked(folder) as mine:
+        assert mine
+        with pytest.raises(RunBusy, match="Another process"):
+            train(tiny(), short(), folder, progress=False)
+    train(tiny(), short(), folder, progress=False)
+
+
+def test_run_folder_says_what_it_is(tmp_path: Path) -> None:
+    train(tiny(), short(), tmp_path / "run", progress=False)
+    run = read_json(tmp_path / "run" / "run.json")
+    assert run["what"]["recipe"]["lr"] == 0.1
+    assert run["what"]["config"]["builder"] == "resnet"
+    assert torch.__version__.startswith(run["environment"]["versions"]["torch"])
+    assert {"python", "system", "cpus", "threads", "git", "command"} <= run["environment"].keys()
+    log = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert log[0].startswith("epoch,step,lr,train_loss,top1") and len(log) == 3

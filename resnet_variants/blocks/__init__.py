@@ -25,6 +25,7 @@ from .residual import BasicUnit, Bottleneck, ResidualUnit
 from .selective_kernel import SelectiveKernel
 from .self_calibrated import SelfCalibratedConv
 from .shortcuts import PadShortcut, Projection, make_shortcut
+from .shuffle import ChannelShuffle, Join, ShuffleUnit, Split
 from .split_attention import SplitAttention
 from .stems import Stem, make_stem
 
@@ -37,6 +38,7 @@ __all__ = [
     "BasicUnit",
     "Bottleneck",
     "ChannelGate",
+    "ChannelShuffle",
     "Conv2d",
     "ConvNormAct",
     "DropPath",
@@ -45,6 +47,7 @@ __all__ = [
     "GroupNorm",
     "GroupSalient",
     "Head",
+    "Join",
     "Linear",
     "PadShortcut",
     "PlainConv",
@@ -57,6 +60,8 @@ __all__ = [
     "Salient",
     "SelectiveKernel",
     "SelfCalibratedConv",
+    "ShuffleUnit",
+    "Split",
     "SplitAttention",
     "Stem",
     "eca_kernel_size",

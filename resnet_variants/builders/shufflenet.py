@@ -93,8 +93,7 @@ class ShuffleNetV1Config(ShuffleNetConfig):
     shuffle_at: str = "after"
     """``after`` the depthwise convolution (released code) or ``before`` it (paper)"""
     shuffle_order: str = "released"
-    """``paper``, or ``released``, its inverse; the two agree when the groups' number squared is
-    that of the channels"""
+    """``paper``, or ``released``, its inverse"""
     pool_first: bool = True
     """units that stride put the pooled input before the branch's channels, or behind them"""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import resources
 from typing import Any
@@ -45,6 +46,8 @@ class Weights:
     """order of the image's channels, ``rgb`` or ``bgr``"""
     scale: float = 1.0
     """what white is before mean and deviation: 1, or 255"""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """fields of the model's configuration that these weights need otherwise"""
     key: str | None = None
     """key of the weights in the file, where it has several sets"""
     top1: float | None = None
@@ -89,6 +92,8 @@ def _parse(row: dict[str, str]) -> Weights:
         text = row[each.name]
         if each.name in ("mean", "std"):
             values[each.name] = tuple(map(float, text.split()))
+        elif each.name == "changes":
+            values[each.name] = json.loads(text) if text else {}
         elif each.name in ("classes", "size", "resize"):
             values[each.name] = int(text)
         elif each.name in ("scale", "top1", "top5"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 
 from torch import Tensor
 
@@ -43,7 +46,7 @@ def dialects_of(model: Network, dialect: str | None) -> list[str]:
     return [dialect]
 
 
-def pairs_of(model: Network, dialect: str, keys: Iterable[str]) -> list[Pair] | None:
+def pairs_of(model: Network, dialect: str, keys: Collection[str]) -> list[Pair] | None:
     """The names of tensors in a dialect; None when it cannot express the network."""
     if dialect == OWN:
         return [Pair(key, (key,)) for key in keys]
@@ -113,35 +116,60 @@ def able_dialects(model: Network) -> list[str]:
     return [name for name in [OWN, *DIALECTS] if pairs_of(model, name, keys) is not None]
 
 
-def fitting_models(tensors: Mapping[str, Tensor], builder: str) -> list[str]:
-    """Names of the zoo whose tensors are these, whatever their classifier.
+def near_dialects(model: Network, names: Iterable[str]) -> list[str]:
+    """Dialects that the names are in, and what they ask of the configuration and it is not."""
+    found = []
+    for _, rest in strip_prefixes(names):
+        for dialect in DIALECTS:
+            if asked := DIALECTS[dialect].asks(model, set(rest)):
+                found.append(f"{dialect}, whose networks have {', '.join(asked)}")
+        if found:
+            break
+    return found
 
-    Networks of ``builder`` are looked at first, the others only when none of those fits.
+
+def fingerprint(shapes: Iterable[Sequence[int]]) -> str:
+    """A number for the shapes of the convolutions with kernels over 1x1, in any order.
+
+    All dialects have these tensors alike, so it finds the few models that a file can be of.
     """
-    names = list_models()
-    groups = [
-        [name for name in names if (model_config(name).builder == builder) is same]
-        for same in (True, False)
-    ]
-    for group in groups:
-        if found := [name for name in group if _fits(name, tensors)]:
-            return found
-    return []
+    kernels = sorted(tuple(s) for s in shapes if len(s) == 4 and s[2] * s[3] > 1)
+    return f"{zlib.crc32(repr(kernels).encode()):08x}"
+
+
+@functools.cache
+def _fingerprints() -> dict[str, str]:
+    """Models of the zoo and their fingerprints: ``fingerprints.csv``, which
+    ``python -m resnet_variants.checkpoints.fingerprints`` writes."""
+    text = (resources.files(__package__) / "fingerprints.csv").read_text(encoding="utf-8")
+    return dict(line.split(",") for line in text.splitlines()[1:])
+
+
+def fitting_models(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the zoo whose tensors are these, whatever their classifier."""
+    wanted = fingerprint(tensor.shape for tensor in tensors.values())
+    known = _fingerprints()
+    return [n for n in list_models() if known.get(n) == wanted and _fits(n, tensors)]
 
 
 def _fits(name: str, tensors: Mapping[str, Tensor]) -> bool:
     model = build_on(model_config(name), device="meta")
     state = model.state_dict()
-    if sum(tensor.ndim > 1 for tensor in tensors.values()) < len(list(model.stages)):
-        return False
     found = match(model, tensors)
     if found is None or found.missing or found.unexpected:
         return False
     for pair in found.pairs:
-        parts = [tensors[found.prefix + their] for their in pair.theirs]
-        if pair.ours.startswith(HEAD) or pair.ours.endswith(COUNT):
-            continue
-        if sum(part.numel() for part in parts) != state[pair.ours].numel() and parts:
+        sizes = [
+            tensors[found.prefix + their].numel()
+            for their in pair.theirs
+            if found.prefix + their in tensors
+        ]
+        if (
+            sizes
+            and not pair.ours.startswith(HEAD)
+            and sum(sizes) != state[pair.ours].numel()
+            and not pair.ours.endswith(COUNT)
+        ):
             return False
     return True
 
@@ -165,6 +193,9 @@ _SILENT = {
     "stride_with": "conv",
     "stem_pool": "max",
     "act_layer": "relu",
+    "shuffle_at": "end",
+    "shuffle_order": "paper",
+    "pool_first": True,
 }
 
 

@@ -46,6 +46,7 @@ def create_with_weights(
     adapt: dict[str, Any] = {}
     if pretrained is not False:
         source = weights_info(name, None if pretrained is True else pretrained)
+        config = config.replace(**{k: v for k, v in source.changes.items() if k not in asked})
         if not config.features_only:
             if "num_classes" not in asked:
                 config = config.replace(num_classes=source.classes)

@@ -14,7 +14,7 @@ from ..registry import build_on
 from .dialects import DIALECTS, OWN
 from .errors import BadTensorError, MismatchError
 from .files import Checkpoint
-from .matching import COUNT, HEAD, Match, fitting_models, pairs_of
+from .matching import COUNT, HEAD, Match, fitting_models, near_dialects, pairs_of
 from .report import LoadReport, first_few
 
 FIRST_CONV = "stem.convs.0.conv.weight"
@@ -243,7 +243,10 @@ def adapt_input(weight: Tensor, channels: int, how: str) -> Tensor:
 
 
 def fitting_hint(model: Network, checkpoint: Checkpoint) -> str:
-    names = fitting_models(checkpoint.tensors, model.config.builder)
+    """What the tensors could be of."""
+    if near := near_dialects(model, checkpoint.tensors):
+        return f"\nThe names are {first_few(near)}: give create_model these values."
+    names = fitting_models(checkpoint.tensors)
     if not names:
         return "\nNo model of the zoo has these tensors."
     return f"\nThey fit {first_few([*map(repr, names)])}."

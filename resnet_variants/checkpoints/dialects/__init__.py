@@ -22,6 +22,7 @@ for _dialect in (
     Dialect("res2net", "Res2Net/Res2Net-PretrainedModels", tables.RES2NET),
     Dialect("resnest", "zhanghang1989/ResNeSt", tables.RESNEST),
     Dialect("scnet", "MCG-NKU/SCNet", tables.SCNET),
+    Dialect("megvii", "megvii-model/ShuffleNet-Series", tables.MEGVII),
     Dialect(
         "kuangliu", "kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10", tables.KUANGLIU
     ),

@@ -67,10 +67,50 @@ conv{i}.conv = conv{i}
 conv{i}.norm = bn{i}
 shortcut.conv = downsample.0
 shortcut.norm = downsample.1
+[regnet|anynet: stem=conv3 shortcut=conv conv=plain attention=None|se]
+stem.convs.0.conv = stem.0
+stem.convs.0.norm = stem.1
+head.fc = fc
+in stages.{s}.{b}. = trunk_output.block{s+1}.block{s+1}-{b}.
+conv{i}.conv = f.{i-1:a}.0
+conv{i}.norm = f.{i-1:a}.1
+attention.fc{i} = f.se.fc{i} (1x1)
+shortcut.conv = proj.0
+shortcut.norm = proj.1
 """
 
+# What the names do not say must hold, too: these networks shuffle at the end of a unit.
+TORCHVISION += """
+[shufflenet_v2: stem=conv3_pool downsample=halves shuffle_at=end residual=False attention=None]
+stem.convs.0.conv = conv1.0
+stem.convs.0.norm = conv1.1
+head.final.conv = conv5.0
+head.final.norm = conv5.1
+head.fc = fc
+in stages.{s}.{b}. = stage{s+2}.{b}.
+projection.0.conv = branch1.0
+projection.0.norm = branch1.1
+projection.1.conv = branch1.2
+projection.1.norm = branch1.3
+conv1.conv = branch2.0
+conv1.norm = branch2.1
+conv2.conv = branch2.3
+conv2.norm = branch2.4
+conv3.conv = branch2.5
+conv3.norm = branch2.6
+"""
 TIMM = (
     """
+[regnet|anynet: stem=conv3 shortcut=conv conv=plain attention=None|se]
+stem.convs.0.conv = stem.conv
+stem.convs.0.norm = stem.bn
+head.fc = head.fc
+in stages.{s}.{b}. = s{s+1}.b{b+1}.
+conv{i}.conv = conv{i}.conv
+conv{i}.norm = conv{i}.bn
+attention.fc{i} = se.fc{i} (1x1)
+shortcut.conv = downsample.conv
+shortcut.norm = downsample.bn
 [resnet: attention=se]
 stages.{s}.{b}.attention.fc{i} = layer{s+1}.{b}.se.fc{i} (1x1)
 [resnet: attention=eca]
@@ -94,6 +134,44 @@ conv{i}.norm = conv{i}.bn
 )
 
 PYTORCHCV = """
+[shufflenet_v1: shuffle_at=before shuffle_order=paper pool_first=False attention=None]
+stem.convs.0.conv = features.init_block.conv
+stem.convs.0.norm = features.init_block.bn
+head.fc = output
+in stages.{s}.{b}. = features.stage{s+1}.unit{b+1}.
+conv1.conv = compress_conv1
+conv1.norm = compress_bn1
+conv2.conv = dw_conv2
+conv2.norm = dw_bn2
+conv3.conv = expand_conv3
+conv3.norm = expand_bn3
+[shufflenet_v2: downsample=halves shuffle_at=end stem_pool=max_ceil residual=False attention=None]
+stem.convs.0.conv = features.init_block.conv.conv
+stem.convs.0.norm = features.init_block.conv.bn
+head.final.conv = features.final_block.conv
+head.final.norm = features.final_block.bn
+head.fc = output
+in stages.{s}.{b}. = features.stage{s+1}.unit{b+1}.
+conv1.conv = compress_conv1
+conv1.norm = compress_bn1
+conv2.conv = dw_conv2
+conv2.norm = dw_bn2
+conv3.conv = expand_conv3
+conv3.norm = expand_bn3
+projection.0.conv = dw_conv4
+projection.0.norm = dw_bn4
+projection.1.conv = expand_conv5
+projection.1.norm = expand_bn5
+[regnet|anynet: stem=conv3 shortcut=conv conv=plain attention=None|se]
+stem.convs.0.conv = features.init_block.conv
+stem.convs.0.norm = features.init_block.bn
+head.fc = output
+in stages.{s}.{b}. = features.stage{s+1}.unit{b+1}.
+conv{i}.conv = body.conv{i}.conv
+conv{i}.norm = body.conv{i}.bn
+attention.fc{i} = body.se.conv{i} (1x1)
+shortcut.conv = identity_conv.conv
+shortcut.norm = identity_conv.bn
 [resnet: stem=conv7]
 stem.convs.0.conv = features.init_block.conv.conv
 stem.convs.0.norm = features.init_block.conv.bn
@@ -151,6 +229,37 @@ head.fc = output
 """
 
 MMPRETRAIN = """
+[shufflenet_v1: shuffle_at=before shuffle_order=paper pool_first=True attention=None]
+stem.convs.0.conv = backbone.conv1.conv
+stem.convs.0.norm = backbone.conv1.bn
+head.fc = head.fc
+in stages.{s}.{b}. = backbone.layers.{s}.{b}.
+conv1.conv = g_conv_1x1_compress.conv
+conv1.norm = g_conv_1x1_compress.bn
+conv2.conv = depthwise_conv3x3_bn.conv
+conv2.norm = depthwise_conv3x3_bn.bn
+conv3.conv = g_conv_1x1_expand.conv
+conv3.norm = g_conv_1x1_expand.bn
+[shufflenet_v2: stem=conv3_pool downsample=halves shuffle_at=end residual=False attention=None]
+stem.convs.0.conv = backbone.conv1.conv
+stem.convs.0.norm = backbone.conv1.bn
+head.final.conv = backbone.layers.3.conv
+head.final.norm = backbone.layers.3.bn
+head.fc = head.fc
+in stages.{s}.{b}. = backbone.layers.{s}.{b}.
+projection.{i}.conv = branch1.{i}.conv
+projection.{i}.norm = branch1.{i}.bn
+conv{i}.conv = branch2.{i-1}.conv
+conv{i}.norm = branch2.{i-1}.bn
+[regnet|anynet: stem=conv3 shortcut=conv conv=plain attention=None]
+stem.convs.0.conv = backbone.conv1
+stem.convs.0.norm = backbone.bn1
+head.fc = head.fc
+in stages.{s}.{b}. = backbone.layer{s+1}.{b}.
+conv{i}.conv = conv{i}
+conv{i}.norm = bn{i}
+shortcut.conv = downsample.0
+shortcut.norm = downsample.1
 [resnet: stem=conv7|conv3|cifar]
 stem.convs.0.conv = backbone.conv1
 stem.convs.0.norm = backbone.bn1
@@ -182,13 +291,24 @@ shortcut.norm = downsample.{pool+1}
 """
 
 PYCLS = """
-[resnet: stem=conv7|cifar conv=plain attention=None]
+[resnet: stem=conv7|cifar shortcut=conv conv=plain attention=None]
 stem.convs.0.conv = stem.conv
 stem.convs.0.norm = stem.bn
 head.fc = head.fc
 in stages.{s}.{b}. = s{s+1}.b{b+1}.
 conv{i}.conv = f.{i-1:a}
 conv{i}.norm = f.{i-1:a}_bn
+shortcut.conv = proj
+shortcut.norm = bn
+[regnet|anynet: stem=conv3 shortcut=conv conv=plain attention=None|se]
+stem.convs.0.conv = stem.conv
+stem.convs.0.norm = stem.bn
+head.fc = head.fc
+in stages.{s}.{b}. = s{s+1}.b{b+1}.
+conv{i}.conv = f.{i-1:a}
+conv{i}.norm = f.{i-1:a}_bn
+attention.fc1 = f.se.f_ex.0 (1x1)
+attention.fc2 = f.se.f_ex.2 (1x1)
 shortcut.conv = proj
 shortcut.norm = bn
 """
@@ -253,6 +373,36 @@ stages.{s}.{b}.shortcut.norm = layer{s+1}.{b}.shortcut.1
 head.fc = linear
 """
 )
+
+MEGVII = """
+[shufflenet_v1|shufflenet_v2]
+stem.convs.0.conv = first_conv.0
+stem.convs.0.norm = first_conv.1
+head.final.conv = conv_last.0
+head.final.norm = conv_last.1
+head.fc.bias = (zero)
+head.fc = classifier.0
+[shufflenet_v1: shuffle_at=after shuffle_order=released pool_first=True attention=None]
+in stages.{s}.{b}. = features.{n}.
+conv1.conv = branch_main_1.0
+conv1.norm = branch_main_1.1
+conv2.conv = branch_main_1.3
+conv2.norm = branch_main_1.4
+conv3.conv = branch_main_2.0
+conv3.norm = branch_main_2.1
+[shufflenet_v2: downsample=keep shuffle_at=start residual=False attention=None]
+in stages.{s}.{b}. = features.{n}.
+projection.0.conv = branch_proj.0
+projection.0.norm = branch_proj.1
+projection.1.conv = branch_proj.2
+projection.1.norm = branch_proj.3
+conv1.conv = branch_main.0
+conv1.norm = branch_main.1
+conv2.conv = branch_main.3
+conv2.norm = branch_main.4
+conv3.conv = branch_main.5
+conv3.norm = branch_main.6
+"""
 
 # In Caffe a normalisation is two layers, and excitation is 1x1 convolutions.
 CAFFE_SENET = """

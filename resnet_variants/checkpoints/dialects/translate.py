@@ -21,7 +21,7 @@ else can differ stands in brackets, or theirs are several::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,14 +104,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Section:
-    """Rules for the networks of a builder whose configuration has certain values."""
+    """Rules for the networks of some builders whose configuration has certain values."""
 
-    builder: str
+    builders: tuple[str, ...]
     conditions: Mapping[str, tuple[str, ...]]
     rules: tuple[Rule, ...]
 
     def fits(self, config: Any) -> bool:
-        return config.builder == self.builder and all(
+        return config.builder in self.builders and all(
             _has(getattr(config, name), values) for name, values in self.conditions.items()
         )
 
@@ -137,7 +137,7 @@ def parse(table: str) -> tuple[Section, ...]:
             inside = (ours.strip(), theirs.strip())
         elif line:
             sections[-1][2].append(Rule.parse(line, inside))
-    return tuple(Section(b, c, tuple(rules)) for b, c, rules in sections)
+    return tuple(Section(tuple(b.split("|")), c, tuple(rules)) for b, c, rules in sections)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,24 @@ class Dialect:
     def sections(self) -> tuple[Section, ...]:
         return parse(self.table)
 
-    def pairs(self, model: Network, keys: Iterable[str]) -> list[Pair] | None:
+    def asks(self, model: Network, names: Collection[str]) -> list[str]:
+        """What a network's configuration would have to say for this dialect to have most of
+        ``names``; nothing when they are not its names, or it says so already."""
+        sections = [each for each in self.sections if model.config.builder in each.builders]
+        rules = [rule for section in sections for rule in section.rules]
+        keys = [key for key in model.state_dict() if not key.endswith("num_batches_tracked")]
+        pairs = self._pairs(model, rules, keys)
+        hits = sum(all(their in names for their in pair.theirs) for pair in pairs)
+        if 2 * hits < len(keys):
+            return []
+        return [
+            f"{name}={' or '.join(values)}"
+            for section in sections
+            for name, values in section.conditions.items()
+            if not _has(getattr(model.config, name), values)
+        ]
+
+    def pairs(self, model: Network, keys: Collection[str]) -> list[Pair] | None:
         """What the tensors ``keys`` of a network are called there; None when the dialect has no
         name for one of them."""
         rules = [
@@ -168,6 +185,11 @@ class Dialect:
         ]
         if not rules:
             return None
+        pairs = self._pairs(model, rules, keys)
+        return pairs if len(pairs) == len(keys) else None
+
+    def _pairs(self, model: Network, rules: list[Rule], keys: Iterable[str]) -> list[Pair]:
+        """The keys that a rule fits."""
         units = _units(model)
         found: dict[str, tuple[Rule, dict[str, str]] | None] = {}
         pairs = []
@@ -178,7 +200,7 @@ class Dialect:
             if kind not in found:
                 found[kind] = _first(rules, kind)
             if (match := found[kind]) is None:
-                return None
+                continue
             rule, words = match
             if place:
                 s, b = int(place[1]), int(place[2])

@@ -1,0 +1,162 @@
+"""Random weights travel from a peer to here and back, and give the same outputs on both sides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import pytorchcv.model_provider
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from resnet_variants import create_model, list_models
+from resnet_variants.checkpoints import export_state_dict, load_checkpoint
+from resnet_variants.registry import is_model, resolve_name
+
+from .golden import fill
+
+# Names of pytorchcv and what they are here.
+PYTORCHCV = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50": "resnet50a",
+    "resnet50b": "resnet50",
+    "resnet101": "resnet101a",
+    "resnet101b": "resnet101",
+    "resnet152": "resnet152a",
+    "resnet152b": "resnet152",
+    "resnet200b": "resnet200",
+    "resnetbc26b": "resnet26",
+    "resneta18": "resnet18d",
+    "resneta50b": "resnet50d",
+    "resneta101b": "resnet101d",
+    "resneta152b": "resnet152d",
+    "resnext50_32x4d": "resnext50_32x4d",
+    "resnext101_32x4d": "resnext101_32x4d",
+    "resnext101_64x4d": "resnext101_64x4d",
+    "seresnet50b": "seresnet50",
+    "seresnet101b": "seresnet101",
+    "seresnet152b": "seresnet152",
+    "seresnext50_32x4d": "seresnext50_32x4d",
+    "seresnext101_32x4d": "seresnext101_32x4d",
+    "seresnext101_64x4d": "seresnext101_64x4d",
+    "senet154": "senet154",
+    "resnestabc14": "resnest14",
+    "resnestabc26": "resnest26",
+    "resnesta50": "resnest50",
+    "resnesta101": "resnest101",
+    "resnesta200": "resnest200",
+    "resnesta269": "resnest269",
+    "sknet50": "sknet50",
+    "sknet101": "sknet101",
+    "scnet50": "scnet50",
+    "scnet101": "scnet101",
+    "scneta50": "scnet50_v1d",
+    "scneta101": "scnet101_v1d",
+    "resnext29_32x4d_cifar10": "resnext29_32x4d_cifar",
+    "resnext29_16x64d_cifar10": "resnext29_16x64d_cifar",
+    **{
+        f"regnet{kind}{size}": f"regnet{kind}_{size}"
+        for kind in "xy"
+        for size in "002 004 006 008 016 032 040 064 080 120 160 320".split()
+    },
+}
+
+# Networks of pytorchcv that are a configuration here, not a name.
+V1 = {"shuffle_at": "before", "shuffle_order": "paper", "pool_first": False}
+CHANGES: dict[str, dict[str, Any]] = {
+    **{f"shufflenet_g{groups}_w1": V1 for groups in (1, 2, 3, 4, 8)},
+    "shufflenet_g3_wd2": V1,
+    "shufflenetv2_wd2": {"stem_pool": "max_ceil"},
+    "shufflenetv2_w1": {"stem_pool": "max_ceil"},
+    "seresnet50": {"stride_in": "conv1"},
+    "seresnet18": {"attention_args": {"divisor": 1}},
+}
+PYTORCHCV |= {
+    **{f"shufflenet_g{groups}_w1": f"shufflenet_v1_g{groups}_x1_0" for groups in (1, 2, 3, 4, 8)},
+    "shufflenet_g3_wd2": "shufflenet_v1_g3_x0_5",
+    "shufflenetv2_wd2": "shufflenet_v2_x0_5",
+    "shufflenetv2_w1": "shufflenet_v2_x1_0",
+    "seresnet50": "seresnet50",
+    "seresnet18": "seresnet18",
+}
+
+# One small network for each thing that a dialect must say; the others are under the slow mark.
+QUICK = set(
+    """
+    timm-resnet18 timm-resnet26d timm-resnet50 timm-seresnet18 timm-ecaresnet50d timm-resnest14d
+    timm-res2net50_14w_8s timm-res2net50d timm-skresnext50_32x4d timm-legacy_seresnet50
+    timm-regnetx_002 timm-regnety_002
+    torchvision-resnet18 torchvision-resnext50_32x4d torchvision-regnet_x_400mf
+    torchvision-regnet_y_400mf torchvision-shufflenet_v2_x0_5
+    pytorchcv-resnet18 pytorchcv-resnet50 pytorchcv-resneta18 pytorchcv-seresnet50b
+    pytorchcv-resnestabc14 pytorchcv-sknet50 pytorchcv-scnet50 pytorchcv-regnetx002
+    pytorchcv-regnety002 pytorchcv-resnext29_32x4d_cifar10 pytorchcv-shufflenet_g1_w1
+    pytorchcv-shufflenet_g3_w1 pytorchcv-shufflenetv2_wd2
+    pytorchcv-seresnet50 pytorchcv-seresnet18
+    """.split()
+)
+
+
+def _timm(name: str) -> nn.Module:
+    return timm.create_model(name)
+
+
+def _torchvision(name: str) -> nn.Module:
+    return torchvision.models.get_model(name)
+
+
+def _pytorchcv(name: str) -> nn.Module:
+    return pytorchcv.model_provider.get_model(name)
+
+
+def _pairs() -> Iterator[tuple[Callable[[str], nn.Module], str, str]]:
+    for name in timm.list_models():
+        if is_model(name):
+            yield _timm, name, resolve_name(name)
+    for name in torchvision.models.list_models(module=torchvision.models):
+        here = re.sub(r"^(regnet)_([xy])_", r"\1_\2_", name)
+        if is_model(here):
+            yield _torchvision, name, resolve_name(here)
+    for name, here in PYTORCHCV.items():
+        yield _pytorchcv, name, here
+
+
+def _cases() -> list[Any]:
+    cases = []
+    for make, there, here in _pairs():
+        name = f"{make.__name__.strip('_')}-{there}"
+        marks = [] if name in QUICK else [pytest.mark.slow]
+        cases.append(pytest.param(make, there, here, id=name, marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize(("make", "there", "here"), _cases())
+def test_round_trip(make: Callable[[str], nn.Module], there: str, here: str) -> None:
+    """Peer, here, peer: bit-identical. Outputs agree in float64 to 1e-9 of their spread."""
+    peer = make(there).double().eval()
+    shapes = {name: tuple(tensor.shape) for name, tensor in peer.state_dict().items()}
+    theirs = fill.state_dict(shapes)
+    peer.load_state_dict(theirs)
+    changes = CHANGES.get(there, {}) if make is _pytorchcv else {}
+    model = create_model(here, dtype=torch.float64, **changes).eval()
+    report = load_checkpoint(model, theirs)
+    back = export_state_dict(model, report.dialect)
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
+
+    size = 32 if "cifar" in here else 224 if make is _pytorchcv else 64  # its heads pool 7x7
+    image = fill.image((1, 3, size, size))
+    with torch.inference_mode():
+        ours, expected = model(image), peer(image)
+    assert (ours - expected).abs().max() <= 1e-9 * expected.std()
+
+
+def test_tables_name_models_that_exist() -> None:
+    """The tables above have no name that is not there."""
+    assert set(PYTORCHCV.values()) <= set(list_models())
+    assert {case.id for case in _cases()} >= QUICK

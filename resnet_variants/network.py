@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,23 @@ class FeatureLevel:
 
     channels: int
     reduction: int
-    """the map is the image's size over this, rounded up"""
+    """the map is the image over this, rounded up; exactly: ``size``"""
     module: str
     """name of the module that gives it"""
+    rounded_down: tuple[int, ...] = ()
+    """the reductions at which an odd size is rounded down: Caffe's unpadded poolings"""
+
+    def size(self, side: int) -> int:
+        """Side of the map for an image of this side, in pixels.
+
+        >>> FeatureLevel(64, 4, "stem").size(225), FeatureLevel(64, 4, "stem", (4,)).size(225)
+        (57, 56)
+        """
+        done = 1
+        for reduction in self.rounded_down:
+            side = -(-side // (reduction // (2 * done))) // 2
+            done = reduction
+        return -(-side // (self.reduction // done))
 
 
 class FeatureInfo(tuple[FeatureLevel, ...]):
@@ -47,10 +61,12 @@ class FeatureInfo(tuple[FeatureLevel, ...]):
 
 @dataclass(frozen=True)
 class StageInfo:
-    """What a builder says of a stage: its output's channels and total reduction."""
+    """What a builder says of a stage: its output's channels and total reduction, and whether
+    it halves an odd size rounding down, as Caffe's unpadded pooling does."""
 
     channels: int
     reduction: int
+    rounds_down: bool = False
 
 
 class Network(nn.Module):
@@ -77,6 +93,7 @@ class Network(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.head = head
         self.grad_checkpointing = False
+        self.frozen_stages: int | None = None
         self.min_size = max(info.reduction for info in stage_info)
         self._levels = _feature_levels(stem, stage_info)
         self.out_indices: tuple[int, ...] | None = None
@@ -127,6 +144,19 @@ class Network(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade time for memory in training: units are computed again in the backward pass."""
         self.grad_checkpointing = enable
+
+    def frozen_parts(self) -> list[nn.Module]:
+        """The stem and the stages that ``finetune.freeze`` froze."""
+        if self.frozen_stages is None:
+            return []
+        return [self.stem, *self.stages[: self.frozen_stages]]
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or eval mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        for part in self.frozen_parts():
+            part.eval()
+        return self
 
     # What it computes -----------------------------------------------------------------------
 
@@ -230,12 +260,14 @@ class Network(nn.Module):
             and m.training
         ]
         pooled = any(getattr(m, "normalises_pooled", False) for m in self.modules())
-        if norms and (pooled or max(h, w) <= self.min_size):
+        square = max(getattr(m, "normalises_squares", 1) for m in self.modules())
+        largest = self.min_size * (2 * square - 1)  # whose smallest map is one square
+        if norms and (pooled or max(h, w) <= largest):
             where = "pooled features" if pooled else "a map of 1x1"
             raise ValueError(
                 f"Batch normalisation cannot train on one image: {where} of a batch of 1 have no "
                 'variance. Use a batch of 2 or more, eval(), norm_layer="groupnorm" or '
-                '"frozen_batchnorm"' + ("." if pooled else f", or images over {self.min_size}.")
+                '"frozen_batchnorm"' + ("." if pooled else f", or images over {largest}.")
             )
 
     # Construction ---------------------------------------------------------------------------
@@ -277,11 +309,13 @@ def _zero_init_last(model: nn.Module) -> None:
 def _feature_levels(stem: Stem, stages: Sequence[StageInfo]) -> list[FeatureLevel]:
     """The stem's convolutions, its pooling where no stage has that resolution, the stages."""
     levels = [FeatureLevel(stem.out_channels, stem.conv_reduction, "stem.convs")]
+    down: tuple[int, ...] = (stem.reduction,) if stem.rounds_down else ()
     if stem.reduction not in (stem.conv_reduction, stages[0].reduction):
-        levels.append(FeatureLevel(stem.out_channels, stem.reduction, "stem"))
-    return levels + [
-        FeatureLevel(info.channels, info.reduction, f"stages.{i}") for i, info in enumerate(stages)
-    ]
+        levels.append(FeatureLevel(stem.out_channels, stem.reduction, "stem", down))
+    for i, info in enumerate(stages):
+        down += (info.reduction,) if info.rounds_down else ()
+        levels.append(FeatureLevel(info.channels, info.reduction, f"stages.{i}", down))
+    return levels
 
 
 def _resolve_indices(indices: int | Sequence[int] | None, levels: int) -> tuple[int, ...]:
@@ -304,13 +338,16 @@ def _once(unit: nn.Module) -> Any:
     @contextlib.contextmanager
     def recomputing() -> Iterator[None]:
         norms = [m for m in unit.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
-            norm.track_running_stats = False
+            norm.momentum = 0.0  # not track_running_stats: the same tensors must be saved
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked = norm.num_batches_tracked.clone()
         try:
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for norm, (momentum, count) in zip(norms, kept, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, count
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return contextlib.nullcontext(), recomputing()

@@ -51,6 +51,7 @@ class SelfCalibratedConv(nn.Module):
             )
 
         self.pooling = pooling
+        self.normalises_squares = pooling  # what k2's normalisation sees is this much smaller
         self.k1 = conv(stride, act)
         self.k2 = conv()
         self.k3 = conv()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import torch
@@ -66,18 +67,19 @@ def brightness(image: Tensor, level: int) -> Tensor:
 
 @CORRUPTIONS.register("pixelate")
 def pixelate(image: Tensor, level: int) -> Tensor:
-    from torchvision.transforms.v2 import InterpolationMode
-    from torchvision.transforms.v2 import functional as F
-
     h, w = image.shape[-2:]
     part = (0.95, 0.9, 0.85, 0.75, 0.65)[level]
-    small = F.resize(image, [max(1, int(h * part)), max(1, int(w * part))])
-    return F.resize(small, [h, w], interpolation=InterpolationMode.NEAREST)
+    size = (max(1, int(h * part)), max(1, int(w * part)))
+    small = torch.nn.functional.interpolate(image[None], size, mode="area")
+    return torch.nn.functional.interpolate(small, (h, w), mode="nearest-exact")[0]
 
 
 @CORRUPTIONS.register("jpeg")
 def jpeg(image: Tensor, level: int) -> Tensor:
+    from PIL import Image
     from torchvision.transforms.v2 import functional as F
 
+    file = io.BytesIO()
     quality = (80, 65, 58, 50, 40)[level]
-    return F.jpeg((image * 255).round().to(torch.uint8), quality).to(image.dtype) / 255
+    F.to_pil_image(image).save(file, "jpeg", quality=quality)
+    return F.pil_to_tensor(Image.open(file)).to(image.dtype) / 255

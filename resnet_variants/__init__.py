@@ -23,10 +23,29 @@ __version__ = "0.1.0"
 
 # Capabilities on top, imported when they are first used.
 _LAZY = {
+    "export_state_dict": "checkpoints",
+    "from_pretrained": "checkpoints.hub",
+    "list_weights": "checkpoints",
+    "load": "checkpoints",
+    "load_checkpoint": "checkpoints",
     "profile": "profiling",
+    "push_to_hub": "checkpoints.hub",
+    "save": "checkpoints",
+    "transforms_for": "checkpoints.preprocessing",
+    "weights_info": "checkpoints",
 }
 
 if TYPE_CHECKING:
+    from .checkpoints import (
+        export_state_dict,
+        list_weights,
+        load,
+        load_checkpoint,
+        save,
+        weights_info,
+    )
+    from .checkpoints.hub import from_pretrained, push_to_hub
+    from .checkpoints.preprocessing import transforms_for
     from .profiling import profile
 
 __all__ = [
@@ -35,17 +54,26 @@ __all__ = [
     "build",
     "config_from_dict",
     "create_model",
+    "export_state_dict",
+    "from_pretrained",
     "initialise",
     "is_model",
     "list_families",
     "list_models",
+    "list_weights",
+    "load",
+    "load_checkpoint",
     "model_config",
     "model_info",
     "profile",
+    "push_to_hub",
     "register_attention",
     "register_builder",
     "register_conv",
     "register_model",
+    "save",
+    "transforms_for",
+    "weights_info",
 ]
 
 

@@ -17,7 +17,7 @@ from .dialects import DIALECTS, OWN
 from .download import fetch
 from .errors import CheckpointError, MismatchError, UnknownDialectError
 from .files import Checkpoint, from_mapping, read_checkpoint
-from .matching import able_dialects, match, pairs_of, same_network, twins
+from .matching import able_dialects, match, near_dialects, pairs_of, same_network, twins
 from .reader import INPUT_CHANNELS, Reader, fitting_hint
 from .report import LoadReport, first_few
 
@@ -57,10 +57,15 @@ def load_checkpoint(
         dialect = weights.dialect
     found = match(model, checkpoint.tensors, dialect)
     if found is None:
+        near = near_dialects(model, checkpoint.tensors)
         raise MismatchError(
             f"None of the {len(checkpoint.tensors)} tensors in {name} has a name that any dialect "
-            f"gives this network ({model.config.builder}): "
-            f"{first_few(list(checkpoint.tensors))}." + fitting_hint(model, checkpoint)
+            f"gives this network ({model.config.builder}): {first_few(list(checkpoint.tensors))}."
+            + (
+                f"\nThe names are {first_few(near)}: give create_model these values."
+                if near
+                else fitting_hint(checkpoint)
+            )
         )
     report = LoadReport(
         name,

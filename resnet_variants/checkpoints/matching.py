@@ -67,6 +67,8 @@ def match(model: Network, names: Iterable[str], dialect: str | None = None) -> M
         for key in keys
         if not key.endswith(COUNT) and not re.match(r"stages\.\d+\.(?!0\.)", key)
     ]
+    if HEAD + "weight" not in keys:  # features alone; in the file the classifier may well be
+        sample.append(HEAD + "weight")
     prefixes = [(prefix, set(rest)) for prefix, rest in strip_prefixes(names)]
     best, chosen, able = 0.0, None, False
     for each in dialects_of(model, dialect):
@@ -83,7 +85,8 @@ def match(model: Network, names: Iterable[str], dialect: str | None = None) -> M
             f"The dialect {dialect!r} has no names for this network ({model.config.builder}). "
             f"Those that have: {', '.join(able_dialects(model))}."
         )
-    if chosen is None:
+    # A name or two, such as a classifier's, are alike in dialects that have nothing else alike.
+    if chosen is None or (dialect is None and 4 * best < len(sample)):
         return None
     found, prefix = chosen
     pairs = pairs_of(model, found, keys)

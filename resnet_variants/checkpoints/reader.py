@@ -14,7 +14,7 @@ from ..registry import build_on
 from .dialects import DIALECTS, OWN
 from .errors import BadTensorError, MismatchError
 from .files import Checkpoint
-from .matching import COUNT, HEAD, Match, fitting_models, near_dialects, pairs_of
+from .matching import COUNT, HEAD, Match, fitting_models, pairs_of
 from .report import LoadReport, first_few
 
 FIRST_CONV = "stem.convs.0.conv.weight"
@@ -191,7 +191,7 @@ class Reader:
                 "\nOnly the number of the image's channels differs: load with "
                 'input_channels="repeat", "mean" or "zeros".'
             )
-        return fitting_hint(self.model, self.checkpoint)
+        return fitting_hint(self.checkpoint)
 
     def _without_use(self, unexpected: list[str]) -> list[str]:
         """What is unexpected for good: not what a network without head or last stages has no
@@ -242,10 +242,8 @@ def adapt_input(weight: Tensor, channels: int, how: str) -> Tensor:
     return weight.repeat(1, times, 1, 1)[:, :channels] * (have / channels)
 
 
-def fitting_hint(model: Network, checkpoint: Checkpoint) -> str:
+def fitting_hint(checkpoint: Checkpoint) -> str:
     """What the tensors could be of."""
-    if near := near_dialects(model, checkpoint.tensors):
-        return f"\nThe names are {first_few(near)}: give create_model these values."
     names = fitting_models(checkpoint.tensors)
     if not names:
         return "\nNo model of the zoo has these tensors."

@@ -37,7 +37,7 @@ class Res2Conv(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("unfiltered", unfiltered, ("last", "first"))
-        if scale < 1 or in_channels % scale or in_channels != out_channels:
+        if in_channels != out_channels or in_channels % scale:
             raise ValueError(
                 f"conv='res2net' splits as many channels as it gives into scale={scale} widths: "
                 f"not {in_channels} to {out_channels} (reduce_first=1 gives it as many)."
@@ -45,7 +45,7 @@ class Res2Conv(nn.Module):
         width = in_channels // scale
         self.scale = scale
         self.unfiltered = unfiltered
-        self.first = first
+        self.first = first = first or stride > 1  # splits cannot be added to smaller results
         self.convs = nn.ModuleList(
             ConvNormAct(
                 width,
@@ -65,6 +65,8 @@ class Res2Conv(nn.Module):
     @staticmethod
     def mid_channels(width: int, scale: int = 4, **_: object) -> int:
         """``width`` is that of one split."""
+        if scale < 1:
+            raise ValueError(f"conv='res2net': scale must be at least 1, not {scale!r}.")
         return width * scale
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from resnet_variants.training import PRESETS, Recipe
 from resnet_variants.training.optim import learning_rate, make_optimizer
 
-from .training_runs import tiny
+from .training_runs import short, tiny
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -113,3 +114,13 @@ def test_weight_decay_groups(name: str) -> None:
     assert all(p.ndim > 1 for p in wide["params"]) and all(p.ndim == 1 for p in flat["params"])
     assert len(wide["params"]) + len(flat["params"]) == len(list(network.parameters()))
     assert isinstance(optimizer, torch.optim.Optimizer)
+
+
+def test_divergence_is_a_result(tmp_path: Path) -> None:
+    """A rate that is far too high ends in no error and in JSON that everyone can read."""
+    from resnet_variants.training import train
+
+    recipe = short(lr=1e30, clip_norm=0.0)
+    result = train(tiny(), recipe, tmp_path, progress=False)
+    assert result.test_loss is None
+    json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)

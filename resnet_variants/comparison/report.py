@@ -165,8 +165,15 @@ class Report:
                 for row in self.rows
             ],
             "recipe": Recipe.from_dict(self.rows[0].runs[0].recipe).identity(),
+            "diverged": self.diverged,
             "unreadable": self.unreadable,
         }
+
+    @property
+    def diverged(self) -> list[str]:
+        """Runs whose loss is no number any more."""
+        runs = [(row, run) for row in self.rows for run in row.runs]
+        return [f"{row.name} seed {run.seed}" for row, run in runs if run.test_loss is None]
 
     @property
     def unreadable(self) -> dict[str, str]:

@@ -122,6 +122,8 @@ def markdown_report(report: Report) -> str:
         "are of convolutions and linear layers, for one image. Speeds and memory were measured "
         "on the training machine during and after each run.\n",
     ]
+    if report.diverged:
+        parts.append(f"Diverged, their loss is no number: {', '.join(report.diverged)}.\n")
     if report.unreadable:
         parts.append(f"{len(report.unreadable)} images could not be read and were left out:\n")
         parts.append("".join(f"- {name}: {why}\n" for name, why in report.unreadable.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from .data import IGNORED
+
+
+def finite(loss: float) -> float | None:
+    """The loss, or None if it is no number any more, which JSON cannot say."""
+    return loss if math.isfinite(loss) else None
 
 
 @torch.no_grad()
@@ -43,4 +49,8 @@ def evaluate(
         losses.update(loss / count.clamp(min=1), count)
     model.train(was_training)
     top = {name: round(100 * metric.compute().item(), 4) for name, metric in metrics.items()}
-    return {"top1": top["top1"], "top5": top.get("top5"), "test_loss": losses.compute().item()}
+    return {
+        "top1": top["top1"],
+        "top5": top.get("top5"),
+        "test_loss": finite(losses.compute().item()),
+    }

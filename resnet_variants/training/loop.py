@@ -31,7 +31,7 @@ from ..registry import model_config
 from .augment import Normalise, batch_mix, evaluation_transform
 from .data import Batch, Data, Images, load_data
 from .engine import averaged, distribute, make_accelerator, on_all, shard
-from .evaluate import evaluate
+from .evaluate import evaluate, finite
 from .measure import inference_speed, training_memory
 from .optim import learning_rate, make_optimizer
 from .recipe import Recipe
@@ -191,7 +191,9 @@ class Trainer:
                 self._epoch(bar)
                 last = self.history[-1]
                 if last["top1"] is not None:
-                    bar.set_postfix(loss=f"{last['train_loss']:.3f}", top1=f"{last['top1']:.2f}")
+                    bar.set_postfix(
+                        loss=f"{last['train_loss'] or math.nan:.3f}", top1=f"{last['top1']:.2f}"
+                    )
 
     def _mean_loss(self) -> Tensor:
         """The sum of the epoch's losses, of all processes."""
@@ -227,7 +229,7 @@ class Trainer:
                 "epoch": epoch + 1,
                 "step": self.step,
                 "lr": self.optimizer.param_groups[0]["lr"],
-                "train_loss": train_loss,
+                "train_loss": finite(train_loss),
                 **scores,
                 "images_per_s": last * self.recipe.batch_size / self.worked,
                 "wait": self.waited / self.worked,

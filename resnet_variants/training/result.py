@@ -17,7 +17,8 @@ class Result:
     top1: float
     top5: float | None
     """None with five classes or fewer"""
-    test_loss: float
+    test_loss: float | None
+    """None if it is no finite number: the run diverged"""
     corrupted: dict[str, float]
     """top-1 on corrupted test images"""
     params: int

@@ -53,7 +53,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 def write_json(path: Path, values: Any) -> None:
     """Write JSON atomically."""
-    text = json.dumps(values, indent=1) + "\n"
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 

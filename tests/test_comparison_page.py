@@ -1,0 +1,127 @@
+"""The HTML page: complete in itself; sorted, filtered and hovered in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from resnet_variants.comparison import Report
+from resnet_variants.training import Recipe, Result
+
+from .training_runs import tiny
+
+
+def _run(label: str, seed: int, top1: float, **changes) -> Result:
+    history = [
+        {"epoch": e, "step": e, "lr": 0.1, "train_loss": 1.0, "top1": top1 * e / 3, "top5": 99.0,
+         "test_loss": 1.0, "images_per_s": 900.0, "wait": 0.01}
+        for e in (1, 2, 3)
+    ]  # fmt: skip
+    values = dict(
+        label=label, seed=seed, top1=top1, top5=99.0, test_loss=0.3, corrupted={}, params=1000,
+        macs=2_000_000, memory_access=10_000, train_speed=900.0, test_speed=4000.0,
+        train_memory=2**20, wait=0.01, epochs=3.0, seconds=9.0, shape=(3, 32, 32),
+        classes=["a", "b"], train_images=100, test_images=50, flipped_labels=0, unreadable={},
+        config=tiny().to_dict(), recipe=Recipe(seed=seed).to_dict(), history=history,
+    )  # fmt: skip
+    return Result(**{**values, **changes})
+
+
+@pytest.fixture
+def report() -> Report:
+    """Three networks, three seeds, made-up numbers; a name that would break careless HTML."""
+    runs = [_run("plain", s, 90 + s) for s in range(3)]
+    runs += [_run("se </script><b>", s, 91.5 + s / 2, params=3000) for s in range(3)]
+    runs += [_run("eca", s, 89.0 + s, params=2000, test_speed=None) for s in range(3)]
+    return Report.of(runs)
+
+
+def test_page_is_complete_in_itself(report: Report) -> None:
+    from resnet_variants.comparison.page import html
+
+    text = html(report)
+    addresses = set(re.findall(r"https?://[^\"'\s]+", text))
+    assert addresses == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<(link|img|iframe)|\bsrc=|@import|url\(", text)
+    assert "{{" not in text and text.count("</script>") == 2
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.S)[1])
+    assert [row["name"] for row in data["rows"]] == ["plain", "se </script><b>", "eca"]
+    assert data["rows"][0]["curve"][2][:2] == [3, pytest.approx(91)]
+
+
+def test_diverged_run_is_reported(tmp_path: Path) -> None:
+    runs = [_run("plain", s, 90.0) for s in range(2)]
+    runs += [_run("lost", s, 10.0, test_loss=None) for s in range(2)]
+    Report.of(runs).save(tmp_path, plots=False)
+    assert "Diverged, their loss is no number: lost seed 0" in (tmp_path / "report.md").read_text()
+    json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.fixture
+def browser():
+    from selenium import webdriver
+
+    paths = [shutil.which("chromium"), shutil.which("chromedriver")]
+    assert all(paths), "this test needs a browser: apt-get install chromium chromium-driver"
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths[0]
+    for each in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1400,1000"):
+        options.add_argument(f"--{each}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(paths[1]))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.slow
+def test_page_in_a_browser(report: Report, tmp_path: Path, browser) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    report.save(tmp_path, plots=False)
+    browser.get((tmp_path / "report.html").as_uri())
+
+    def names() -> list[str]:
+        rows = browser.find_elements(By.CSS_SELECTOR, "#body tr")
+        return [row.find_element(By.TAG_NAME, "td").text for row in rows]
+
+    def head(title: str):
+        buttons = browser.find_elements(By.CSS_SELECTOR, "#head button")
+        return next(each for each in buttons if each.text.startswith(title))
+
+    se = "se </script><b>"
+    assert names() == ["plain", se, "eca"]
+    head("top-1 %").click()
+    assert names() == [se, "plain", "eca"]
+    head("top-1 %").click()
+    assert names() == ["eca", "plain", se]
+    head("inference").click()  # what was not measured comes last
+    assert names()[-1] == "eca"
+    head("parameters").click()
+    assert names() == [se, "eca", "plain"]
+
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#tradeoff circle")) == 3
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#curves polygon")) == 3
+    browser.find_element(By.CSS_SELECTOR, "#cost option[value=latency]").click()
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#tradeoff circle")) == 2
+
+    tip = browser.find_element(By.ID, "tip")
+    assert not tip.is_displayed()
+    dot = browser.find_element(By.CSS_SELECTOR, "#tradeoff g[data-name=plain] circle")
+    ActionChains(browser).move_to_element(dot).perform()
+    assert tip.is_displayed() and "seed 0 90.00, seed 1 91.00" in tip.text
+    lit = browser.find_elements(By.CSS_SELECTOR, "#body tr.lit td:first-child")
+    assert [each.text for each in lit] == ["plain"]
+    ActionChains(browser).move_by_offset(0, -400).perform()
+
+    box = browser.find_element(By.ID, "filter")
+    box.send_keys("ECA")
+    assert names() == ["eca"] and "1 of 3" in browser.find_element(By.ID, "shown").text
+    box.clear()
+    box.send_keys("nothing at all")
+    assert names() == []
+    assert [each for each in browser.get_log("browser") if each["level"] == "SEVERE"] == []

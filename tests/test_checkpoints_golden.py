@@ -27,6 +27,8 @@ GOLDEN: dict[str, tuple[str, dict[str, Any], str]] = {
     "shufflenet_v1_g3_1.0x": ("shufflenet_v1_g3_x1_0", {}, "megvii"),
     "shufflenet_v1_g8_0.5x": ("shufflenet_v1_g8_x0_5", {}, "megvii"),
     "shufflenet_v2_1.0x": ("shufflenet_v2_x1_0_megvii", {}, "megvii"),
+    "caffe_Attention-56": ("ran56", {}, "caffe_ran"),
+    "caffe_AttentionNeXt-56": ("ranext56", {}, "caffe_ran"),
     "caffe_SKNet-50": ("sknet50", {"stem_pool": "max_ceil"}, "caffe_sknet"),
 }
 

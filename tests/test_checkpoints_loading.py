@@ -144,9 +144,10 @@ def test_nothing_in_common() -> None:
 
 
 def test_dialect_that_asks_for_another_configuration() -> None:
-    asked = dict(shuffle_at="before", shuffle_order="paper")
-    state = export_state_dict(_random("shufflenet_v1_g3_x0_25", **asked), "mmpretrain")
-    with pytest.raises(MismatchError, match=r"mmpretrain, whose networks have shuffle_at=before"):
+    state = export_state_dict(
+        _random("shufflenet_v1_g3_x0_25", shuffle_order="paper"), "mmpretrain"
+    )
+    with pytest.raises(MismatchError, match=r"mmpretrain, whose networks have shuffle_order=paper"):
         load_checkpoint(create_model("shufflenet_v1_g3_x0_25"), state)
 
 

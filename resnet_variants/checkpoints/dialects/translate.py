@@ -9,7 +9,8 @@ A table is text, a line a rule::
 
 ``{s}`` and ``{b}`` are the numbers of a stage and of a unit in it, other braces any number.
 Theirs may count otherwise (``{s+1}``) or in letters (``{i:a}``, ``{s:A}``), and may also use
-``{n}``, the unit's number in the whole network, and ``{pool}``, 1 where the unit's shortcut pools.
+``{n}``, the unit's number in the whole network, ``{pool}``, 1 where the unit's shortcut pools, and
+``{last}``, the number of the last unit in the stage before (for the head: in the last stage).
 ``{affine}`` is a normalisation's weight or bias. The first rule that fits a name is taken. What
 else can differ stands in brackets, or theirs are several::
 
@@ -190,13 +191,14 @@ class Dialect:
 
     def _pairs(self, model: Network, rules: list[Rule], keys: Iterable[str]) -> list[Pair]:
         """The keys that a rule fits."""
-        units = _units(model)
+        units, last = _units(model)
+        # Units mostly differ in their numbers alone; a rule is then looked for once for all.
+        alike = not any(re.match(r"stages\\\.(\(\?P<s>.{4}\\\.)?\d", r.ours.pattern) for r in rules)
         found: dict[str, tuple[Rule, dict[str, str]] | None] = {}
         pairs = []
         for key in keys:
-            # Units differ in their numbers alone, so a rule is looked for once for all of them.
             place = re.match(r"stages\.(\d+)\.(\d+)\.", key)
-            kind = f"stages.0.0.{key[place.end() :]}" if place else key
+            kind = f"stages.0.0.{key[place.end() :]}" if place and alike else key
             if kind not in found:
                 found[kind] = _first(rules, kind)
             if (match := found[kind]) is None:
@@ -205,6 +207,8 @@ class Dialect:
             if place:
                 s, b = int(place[1]), int(place[2])
                 words = {**words, "s": place[1], "b": place[2], **units[s, b]}
+            else:
+                words = {**words, "last": last}
             if key.endswith("num_batches_tracked") and not self.batch_counts:
                 pairs.append(Pair(key, (), "count"))
                 continue
@@ -219,15 +223,17 @@ def _first(rules: list[Rule], key: str) -> tuple[Rule, dict[str, str]] | None:
     return None
 
 
-def _units(model: Network) -> dict[tuple[int, int], dict[str, str]]:
-    """What can be said of a unit beside its numbers."""
+def _units(model: Network) -> tuple[dict[tuple[int, int], dict[str, str]], str]:
+    """What can be said of each unit beside its numbers, and the last unit's number."""
     units: dict[tuple[int, int], dict[str, str]] = {}
+    last = "0"
     for s, stage in enumerate(model.stages):
         for b, unit in enumerate(stage.children()):
             pool = getattr(getattr(unit, "shortcut", None), "pool", None)
             pools = pool is not None and not isinstance(pool, nn.Identity)
-            units[s, b] = {"n": str(len(units)), "pool": str(int(pools))}
-    return units
+            units[s, b] = {"n": str(len(units)), "pool": str(int(pools)), "last": last}
+        last = str(len(list(stage.children())) - 1)
+    return units, last
 
 
 def _render(template: str, words: Mapping[str, str]) -> str:

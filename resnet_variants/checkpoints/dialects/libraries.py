@@ -1,61 +1,8 @@
-"""The tables of names, a library each; ``translate`` explains how to read them."""
+"""The names in the libraries; ``translate`` explains how to read the tables."""
 
 from __future__ import annotations
 
-# Parts that several libraries share -------------------------------------------------------------
-
-_STEM = """
-[resnet: stem=conv7|conv3|cifar]
-stem.convs.0.conv = conv1
-stem.convs.0.norm = bn1
-[resnet: stem=deep|deep64|tiered]
-stem.convs.0.conv = conv1.0
-stem.convs.0.norm = conv1.1
-stem.convs.1.conv = conv1.3
-stem.convs.1.norm = conv1.4
-stem.convs.2.conv = conv1.6
-stem.convs.2.norm = bn1
-"""
-_UNIT = """
-[resnet: conv=plain]
-in stages.{s}.{b}. = layer{s+1}.{b}.
-conv{i}.conv = conv{i}
-conv{i}.norm = bn{i}
-"""
-_SHORTCUT = """
-[resnet: shortcut=conv|pad]
-in stages.{s}.{b}.shortcut. = layer{s+1}.{b}.downsample.
-conv = 0
-norm = 1
-[resnet: shortcut=avg|max]
-in stages.{s}.{b}.shortcut. = layer{s+1}.{b}.downsample.
-conv = 1
-norm = 2
-"""
-_RES2NET = """
-[resnet: conv=res2net]
-in stages.{s}.{b}. = layer{s+1}.{b}.
-conv2.convs.{i}.conv = convs.{i}
-conv2.convs.{i}.norm = bns.{i}
-conv{i}.conv = conv{i}
-conv{i}.norm = bn{i}
-"""
-_RESNEST = """
-[resnet: conv=split_attention]
-in stages.{s}.{b}. = layer{s+1}.{b}.
-conv2.conv = conv2.conv
-conv2.norm = conv2.bn0
-conv2.selection.fc{i} = conv2.fc{i}
-conv2.selection.norm = conv2.bn1
-conv{i}.conv = conv{i}
-conv{i}.norm = bn{i}
-"""
-_FC = """
-[resnet]
-head.fc = fc
-"""
-
-# Libraries --------------------------------------------------------------------------------------
+from . import shared
 
 TORCHVISION = """
 [resnet: stem=conv7 shortcut=conv conv=plain attention=None]
@@ -125,12 +72,12 @@ conv2.selection.fc2 = conv2.attn.fc_select
 conv{i}.conv = conv{i}.conv
 conv{i}.norm = conv{i}.bn
 """
-    + _STEM
-    + _UNIT
-    + _RES2NET
-    + _RESNEST
-    + _SHORTCUT
-    + _FC
+    + shared.STEM
+    + shared.UNIT
+    + shared.RES2NET
+    + shared.RESNEST
+    + shared.SHORTCUT
+    + shared.FC
 )
 
 PYTORCHCV = """
@@ -229,7 +176,7 @@ head.fc = output
 """
 
 MMPRETRAIN = """
-[shufflenet_v1: shuffle_at=before shuffle_order=paper pool_first=True attention=None]
+[shufflenet_v1: shuffle_at=after shuffle_order=paper pool_first=True attention=None]
 stem.convs.0.conv = backbone.conv1.conv
 stem.convs.0.norm = backbone.conv1.bn
 head.fc = head.fc
@@ -324,134 +271,4 @@ conv{i}.norm = bn{i}
 attention.fc{i} = se_module.fc{i} (1x1)
 shortcut.conv = downsample.0
 shortcut.norm = downsample.1
-"""
-
-# Authors ----------------------------------------------------------------------------------------
-
-ECANET = (
-    """
-[resnet: attention=eca|eca_ns]
-stages.{s}.{b}.attention.conv = layer{s+1}.{b}.eca.conv
-"""
-    + _STEM
-    + _UNIT
-    + _SHORTCUT
-    + _FC
-)
-
-RES2NET = _STEM + _RES2NET + _SHORTCUT + _FC
-
-RESNEST = _STEM + _RESNEST + _UNIT + _SHORTCUT + _FC
-
-SCNET = (
-    _STEM
-    + """
-[resnet: conv=self_calibrated]
-in stages.{s}.{b}. = layer{s+1}.{b}.
-conv1.conv = conv1_a + conv1_b
-conv1.norm = bn1_a + bn1_b
-conv2.k1.conv = k1.0
-conv2.k1.norm = k1.1
-conv2.k2.conv = scconv.k2.1
-conv2.k2.norm = scconv.k2.2
-conv2.k{i}.conv = scconv.k{i}.0
-conv2.k{i}.norm = scconv.k{i}.1
-conv3.conv = conv3
-conv3.norm = bn3
-"""
-    + _SHORTCUT
-    + _FC
-)
-
-KUANGLIU = (
-    _STEM
-    + _UNIT
-    + """
-[resnet]
-stages.{s}.{b}.shortcut.conv = layer{s+1}.{b}.shortcut.0
-stages.{s}.{b}.shortcut.norm = layer{s+1}.{b}.shortcut.1
-head.fc = linear
-"""
-)
-
-MEGVII = """
-[shufflenet_v1|shufflenet_v2]
-stem.convs.0.conv = first_conv.0
-stem.convs.0.norm = first_conv.1
-head.final.conv = conv_last.0
-head.final.norm = conv_last.1
-head.fc.bias = (zero)
-head.fc = classifier.0
-[shufflenet_v1: shuffle_at=after shuffle_order=released pool_first=True attention=None]
-in stages.{s}.{b}. = features.{n}.
-conv1.conv = branch_main_1.0
-conv1.norm = branch_main_1.1
-conv2.conv = branch_main_1.3
-conv2.norm = branch_main_1.4
-conv3.conv = branch_main_2.0
-conv3.norm = branch_main_2.1
-[shufflenet_v2: downsample=keep shuffle_at=start residual=False attention=None]
-in stages.{s}.{b}. = features.{n}.
-projection.0.conv = branch_proj.0
-projection.0.norm = branch_proj.1
-projection.1.conv = branch_proj.2
-projection.1.norm = branch_proj.3
-conv1.conv = branch_main.0
-conv1.norm = branch_main.1
-conv2.conv = branch_main.3
-conv2.norm = branch_main.4
-conv3.conv = branch_main.5
-conv3.norm = branch_main.6
-"""
-
-# In Caffe a normalisation is two layers, and excitation is 1x1 convolutions.
-CAFFE_SENET = """
-[resnet: stem=conv7]
-stem.convs.0.conv = conv1/7x7_s2
-stem.convs.0.norm.{affine} = conv1/7x7_s2/bn/scale.{affine}
-stem.convs.0.norm = conv1/7x7_s2/bn
-[resnet: stem=deep64]
-stem.convs.0.conv = conv1_1/3x3_s2
-stem.convs.0.norm.{affine} = conv1_1/3x3_s2/bn/scale.{affine}
-stem.convs.0.norm = conv1_1/3x3_s2/bn
-stem.convs.{i}.conv = conv1_{i+1}/3x3
-stem.convs.{i}.norm.{affine} = conv1_{i+1}/3x3/bn/scale.{affine}
-stem.convs.{i}.norm = conv1_{i+1}/3x3/bn
-[resnet: attention=se block=bottleneck conv=plain]
-head.fc = classifier
-in stages.{s}.{b}. = conv{s+2}_{b+1}_
-conv1.conv = 1x1_reduce
-conv1.norm.{affine} = 1x1_reduce/bn/scale.{affine}
-conv1.norm = 1x1_reduce/bn
-conv2.conv = 3x3
-conv2.norm.{affine} = 3x3/bn/scale.{affine}
-conv2.norm = 3x3/bn
-conv3.conv = 1x1_increase
-conv3.norm.{affine} = 1x1_increase/bn/scale.{affine}
-conv3.norm = 1x1_increase/bn
-attention.fc1 = 1x1_down (1x1)
-attention.fc2 = 1x1_up (1x1)
-shortcut.conv = 1x1_proj
-shortcut.norm.{affine} = 1x1_proj/bn/scale.{affine}
-shortcut.norm = 1x1_proj/bn
-"""
-
-CAFFE_SKNET = """
-[resnet: stem=conv7 conv=selective_kernel]
-stem.convs.0.conv = conv1/7x7_s2
-stem.convs.0.norm = conv1/7x7_s2/bn
-head.fc = classifier
-in stages.{s}.{b}. = conv{s+2}_{b+1}/
-conv1.conv = 1x1_reduce
-conv1.norm = 1x1_reduce/bn
-conv2.convs.0.conv = 3x3g32
-conv2.convs.0.norm = 3x3g32/bn
-conv2.convs.{i}.conv = 3x3g32d{i+1}
-conv2.convs.{i}.norm = 3x3g32d{i+1}/bn
-conv2.selection.fc{i} = B_fc{i}
-conv2.selection.norm = B_fc1/bn
-conv3.conv = 1x1_increase
-conv3.norm = 1x1_increase/bn
-shortcut.conv = 1x1_proj
-shortcut.norm = 1x1_proj/bn
 """

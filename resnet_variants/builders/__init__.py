@@ -4,6 +4,7 @@ from typing import Any
 
 from ..config import BUILDERS, NetworkConfig, config_from_dict, register_builder
 from ..network import Network
+from .ran import RANConfig, build_ran
 from .regnet import (
     AnyNetConfig,
     RegNetConfig,
@@ -25,12 +26,14 @@ from .shufflenet import (
 __all__ = [
     "AnyNetConfig",
     "NetworkConfig",
+    "RANConfig",
     "RegNetConfig",
     "ResNetConfig",
     "ShuffleNetV1Config",
     "ShuffleNetV2Config",
     "build",
     "build_anynet",
+    "build_ran",
     "build_regnet",
     "build_resnet",
     "build_shufflenet_v1",

@@ -41,7 +41,7 @@ def receptive_field(model: Network, size: int = 1024) -> list[ReceptiveField]:
     """
     net = _linear(model)
     # Fields are square: a strip measures one side at a fraction of the cost.
-    strip = torch.ones(1, model.config.in_chans, size, max(64, model.min_size), dtype=torch.float64)
+    strip = torch.ones(1, model.config.in_chans, size, max(32, model.min_size), dtype=torch.float64)
     strip.requires_grad_()
     levels = range(len(model.feature_info))
     features = net.forward_intermediates(strip, levels, intermediates_only=True)

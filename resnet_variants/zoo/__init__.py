@@ -1,6 +1,6 @@
 """The names: tables of configurations, only numbers and words."""
 
-from . import attention, cifar, conv_parts, regnet, resnet, shufflenet
+from . import attention, cifar, conv_parts, ran, regnet, resnet, shufflenet
 from .entry import Entry, with_cifar100
 
 ENTRIES: list[Entry] = with_cifar100(
@@ -10,6 +10,7 @@ ENTRIES: list[Entry] = with_cifar100(
         *conv_parts.ENTRIES,
         *regnet.ENTRIES,
         *shufflenet.ENTRIES,
+        *ran.ENTRIES,
         *cifar.ENTRIES,
     ]
 )

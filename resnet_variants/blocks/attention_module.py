@@ -1,0 +1,124 @@
+"""The attention module of the Residual Attention Network (Wang et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..choices import Registry, check_choice
+from .layers import ActFactory, Conv2d, NormFactory
+from .preactivation import PreActivation
+
+LEARNING = ("residual", "naive")
+
+MASKS: Registry[Callable[[], nn.Module]] = Registry("mask")
+
+
+@MASKS.register("mixed")
+class MixedMask(nn.Sigmoid):
+    """A sigmoid for each channel and position: no constraint."""
+
+
+@MASKS.register("channel")
+class ChannelMask(nn.Module):
+    """Each position's channels, divided by their Euclidean norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=1)
+
+
+@MASKS.register("spatial")
+class SpatialMask(nn.Module):
+    """Each channel's map standardised over its positions, then a sigmoid."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean((2, 3), keepdim=True)
+        deviation = x.var((2, 3), correction=0, keepdim=True).add(1e-5).sqrt()
+        return torch.sigmoid((x - mean) / deviation)
+
+
+class Mask(nn.Module):
+    """The mask branch: down to a small map that sees everything, and up again.
+
+    (N, C, H, W) and a size to (N, C, *size). ``down`` are the units of each level, behind a
+    pooling of 3x3 with stride 2 that rounds up and does not pad, as the authors' Caffe; ``up``
+    those behind each bilinear upsampling but the last (aligned corners) and the addition of
+    what ``skip`` makes of that level. At full resolution nothing is added. A single level
+    without pooling is a mask without a bottom.
+    """
+
+    def __init__(
+        self,
+        down: Sequence[nn.Module],
+        skip: Sequence[nn.Module],
+        up: Sequence[nn.Module],
+        *,
+        pooled: bool,
+        channels: int,
+        preactivated: bool,
+        mask: str,
+        norm: NormFactory,
+        act: ActFactory,
+    ) -> None:
+        super().__init__()
+        self.pool: nn.Module = nn.MaxPool2d(3, 2, ceil_mode=True) if pooled else nn.Identity()
+        self.down = nn.ModuleList(down)
+        self.skip = nn.ModuleList(skip)
+        self.up = nn.ModuleList(up)
+        activated = PreActivation(channels, norm=norm, act=act) if preactivated else nn.Identity()
+        self.linear = nn.Sequential(
+            activated,
+            Conv2d(channels, channels, 1, bias=False),
+            PreActivation(channels, norm=norm, act=act),
+            Conv2d(channels, channels, 1, bias=False),
+        )
+        self.gate = MASKS[mask]()
+
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        levels = []
+        for units in self.down:
+            x = units(self.pool(x))
+            levels.append(x)
+        for i in reversed(range(len(self.skip))):
+            x = self.up[i](_resize(x, levels[i].shape[2:]) + self.skip[i](levels[i]))
+        return self.gate(self.linear(_resize(x, size)))
+
+
+def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
+
+
+class AttentionModule(nn.Module):
+    """p units, then the trunk of t units, weighed by a mask, then p units.
+
+    (N, C, H, W) to the same. ``learning="residual"`` gives (1 + M) T, so that a mask of zeros
+    leaves the trunk as it is; ``naive`` gives M T, which weakens features with depth.
+    """
+
+    def __init__(
+        self,
+        before: nn.Module,
+        trunk: nn.Module,
+        mask: Mask,
+        after: nn.Module,
+        *,
+        learning: str = "residual",
+    ) -> None:
+        super().__init__()
+        check_choice("learning", learning, LEARNING)
+        self.before = before
+        self.trunk = trunk
+        self.mask = mask
+        self.after = after
+        self.learning = learning
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.before(x)
+        trunk = self.trunk(x)
+        mask = self.mask(x, trunk.shape[2:])
+        if self.learning == "naive":
+            return self.after(trunk * mask)
+        return self.after(torch.addcmul(trunk, trunk, mask))

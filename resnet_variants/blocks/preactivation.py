@@ -1,0 +1,59 @@
+"""The pre-activation unit (He et al., ECCV 2016), as the Residual Attention Network has it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .drop_path import DropPath
+from .layers import ActFactory, ConvNormAct, NormFactory
+from .residual import add_residual
+from .shortcuts import Projection
+
+
+class PreActivation(nn.Sequential):
+    """Normalisation, then activation."""
+
+    def __init__(self, channels: int, *, norm: NormFactory, act: ActFactory) -> None:
+        super().__init__()
+        self.norm = norm(channels)
+        self.act = act()
+
+
+class PreActUnit(nn.Module):
+    """1x1, 3x3, 1x1, each behind its normalisation and activation; nothing after the addition.
+
+    (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)). Where the shape changes, the shortcut is a
+    1x1 convolution of the activated input without normalisation, elsewhere the raw input.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        mid_channels: int,
+        stride: int = 1,
+        attention: nn.Module | None = None,
+        drop_path: float = 0.0,
+        norm: NormFactory,
+        act: ActFactory,
+    ) -> None:
+        super().__init__()
+        self.before = PreActivation(in_channels, norm=norm, act=act)
+        self.conv1 = ConvNormAct(in_channels, mid_channels, norm=norm, act=act)
+        self.conv2 = ConvNormAct(mid_channels, mid_channels, 3, stride=stride, norm=norm, act=act)
+        self.conv3 = ConvNormAct(mid_channels, out_channels, bias=False, norm=None, act=None)
+        self.projects = stride > 1 or in_channels != out_channels
+        self.shortcut: nn.Module = (
+            Projection(in_channels, out_channels, stride=stride, norm=None)
+            if self.projects
+            else nn.Identity()
+        )
+        self.attention = attention
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.before(x)
+        shortcut = self.shortcut(y if self.projects else x)
+        branch = self.conv3(self.conv2(self.conv1(y)))
+        return add_residual(shortcut, branch, self.attention, self.drop_path)

@@ -375,11 +375,21 @@ def test_export_is_dynamic_and_four_dimensional(form: str) -> None:
         torch.testing.assert_close(exported.module()(other), model(other))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["v1", "v2 megvii residual", "v2 keep"])
 def test_compile_without_graph_break(form: str) -> None:
-    model = build(FORMS[form]).eval()
-    compiled = torch.compile(model, fullgraph=True, dynamic=True)
+    _compile(FORMS[form], backend="eager")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["v1", "v2"])
+def test_inductor(form: str) -> None:
+    _compile(FORMS[form], backend="inductor")
+
+
+def _compile(config: Any, backend: str) -> None:
+    torch._dynamo.reset()
+    model = build(config.replace(layers=(2, 1, 1))).eval()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=backend)
     with torch.no_grad():
         for size in ((2, 3, 64, 64), (3, 3, 97, 64)):
             x = image(*size).float()

@@ -199,6 +199,7 @@ _SILENT = {
     "shuffle_at": "end",
     "shuffle_order": "paper",
     "pool_first": True,
+    "residual": False,
 }
 
 

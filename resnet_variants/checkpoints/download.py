@@ -43,7 +43,7 @@ def fetch(weights: Weights, *, progress: bool = True) -> Path:
     cache = cache_dir()
     for path in (folder / name for folder in [*folders, cache]):
         if path.is_file():
-            _verify(path, weights, "is not the published file")
+            _verify(path, weights, f"in {path.parent} is not the published file (delete it)")
             return path
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
         raise WeightsUnavailableError(_where_to_put(weights, "the network is switched off", cache))
@@ -80,21 +80,21 @@ def _verify(path: Path, weights: Weights, problem: str) -> None:
     if not digits:
         return
     digest = hashlib.new(kind)
-    for chunk in _chunks(path):
+    for chunk in _chunks(path, zipped=weights.filename.endswith(".zip")):
         digest.update(chunk)
     found = digest.hexdigest()
     if not found.startswith(digits):
         raise HashError(
-            f"{path.name} {problem}: its {kind} starts with {found[: len(digits)]}, published is "
-            f"{digits}. Delete {path} and try again."
+            f"{weights.filename} {problem}: its {kind} starts with {found[: len(digits)]}, "
+            f"published is {digits}."
         )
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _chunks(path: Path, *, zipped: bool) -> Iterator[bytes]:
     """The bytes that were hashed: those inside of a zip archive around one file."""
     with contextlib.ExitStack() as stack:
         file: IO[bytes] = stack.enter_context(path.open("rb"))
-        if path.suffix == ".zip" and zipfile.is_zipfile(path):
+        if zipped and zipfile.is_zipfile(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
             if len(names := archive.namelist()) == 1:
                 file = stack.enter_context(archive.open(names[0]))
@@ -127,24 +127,20 @@ def _show(label: str, done: int, total: int, end: str = "") -> None:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One process at a time. The lock belongs to the open file, so it ends with its process."""
-    with path.open("a") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            while True:  # msvcrt gives up after ten seconds
-                with contextlib.suppress(OSError):
-                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-                    break
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
+    try:
+        with path.open("a") as file:
             if sys.platform == "win32":
-                msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+                import msvcrt
+
+                while True:  # msvcrt gives up after ten seconds
+                    with contextlib.suppress(OSError):
+                        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                        break
             else:
-                fcntl.flock(file, fcntl.LOCK_UN)
-    with contextlib.suppress(OSError):
-        path.unlink()
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield  # closing the file unlocks it
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()

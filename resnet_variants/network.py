@@ -32,6 +32,8 @@ class FeatureLevel:
     """name of the module that gives it"""
     rounded_down: tuple[int, ...] = ()
     """the reductions at which an odd size is rounded down: Caffe's unpadded poolings"""
+    windows: tuple[tuple[int, int, int], ...] = ()
+    """kernel, stride and padding of all layers on the way, where sizes do not simply halve"""
 
     def size(self, side: int) -> int:
         """Side of the map for an image of this side, in pixels.
@@ -39,6 +41,10 @@ class FeatureLevel:
         >>> FeatureLevel(64, 4, "stem").size(225), FeatureLevel(64, 4, "stem", (4,)).size(225)
         (57, 56)
         """
+        for kernel, stride, padding in self.windows:
+            side = max(side + 2 * padding - kernel, 0) // stride + 1
+        if self.windows:
+            return side
         done = 1
         for reduction in self.rounded_down:
             side = -(-side // (reduction // (2 * done))) // 2
@@ -62,11 +68,13 @@ class FeatureInfo(tuple[FeatureLevel, ...]):
 @dataclass(frozen=True)
 class StageInfo:
     """What a builder says of a stage: its output's channels and total reduction, and whether
-    it halves an odd size rounding down, as Caffe's unpadded pooling does."""
+    it halves an odd size rounding down, as Caffe's unpadded pooling does. ``windows``: kernel,
+    stride and padding of every layer from the image on, where sizes do not simply halve."""
 
     channels: int
     reduction: int
     rounds_down: bool = False
+    windows: tuple[tuple[int, int, int], ...] = ()
 
 
 class Network(nn.Module):
@@ -308,13 +316,20 @@ def _zero_init_last(model: nn.Module) -> None:
 
 def _feature_levels(stem: Stem, stages: Sequence[StageInfo]) -> list[FeatureLevel]:
     """The stem's convolutions, its pooling where no stage has that resolution, the stages."""
-    levels = [FeatureLevel(stem.out_channels, stem.conv_reduction, "stem.convs")]
+    levels = [
+        FeatureLevel(
+            stem.out_channels, stem.conv_reduction, "stem.convs", windows=stem.conv_windows
+        )
+    ]
     down: tuple[int, ...] = (stem.reduction,) if stem.rounds_down else ()
     if stem.reduction not in (stem.conv_reduction, stages[0].reduction):
-        levels.append(FeatureLevel(stem.out_channels, stem.reduction, "stem", down))
+        windows = (*stem.conv_windows, (3, 2, 0)) if stem.conv_windows else ()
+        levels.append(FeatureLevel(stem.out_channels, stem.reduction, "stem", down, windows))
     for i, info in enumerate(stages):
         down += (info.reduction,) if info.rounds_down else ()
-        levels.append(FeatureLevel(info.channels, info.reduction, f"stages.{i}", down))
+        levels.append(
+            FeatureLevel(info.channels, info.reduction, f"stages.{i}", down, info.windows)
+        )
     return levels
 
 

@@ -18,7 +18,8 @@ class Stem(nn.Module):
 
     ``reduction`` is r, ``conv_reduction`` that of the convolutions alone: what comes between
     is the first level of a feature pyramid. Sizes are rounded up, by an unpadded pooling
-    (``rounds_down``) down.
+    (``rounds_down``) down. ``conv_windows`` are kernel, stride and padding of convolutions that
+    do not simply halve the size.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class Stem(nn.Module):
         *,
         out_channels: int,
         conv_reduction: int,
+        conv_windows: tuple[tuple[int, int, int], ...] = (),
     ) -> None:
         super().__init__()
         self.convs = nn.Sequential(*convs)
         self.pool = pool or nn.Identity()
         self.out_channels = out_channels
         self.conv_reduction = conv_reduction
+        self.conv_windows = conv_windows
         self.reduction = conv_reduction * (2 if pool else 1)
         self.rounds_down = isinstance(pool, nn.MaxPool2d) and pool.padding == 0
 

@@ -4,6 +4,12 @@ from typing import Any
 
 from ..config import BUILDERS, NetworkConfig, config_from_dict, register_builder
 from ..network import Network
+from .inception import (
+    BNInceptionConfig,
+    InceptionResNetConfig,
+    build_bn_inception,
+    build_inception_resnet_v2,
+)
 from .ran import RANConfig, build_ran
 from .regnet import (
     AnyNetConfig,
@@ -25,6 +31,8 @@ from .shufflenet import (
 
 __all__ = [
     "AnyNetConfig",
+    "BNInceptionConfig",
+    "InceptionResNetConfig",
     "NetworkConfig",
     "RANConfig",
     "RegNetConfig",
@@ -33,6 +41,8 @@ __all__ = [
     "ShuffleNetV2Config",
     "build",
     "build_anynet",
+    "build_bn_inception",
+    "build_inception_resnet_v2",
     "build_ran",
     "build_regnet",
     "build_resnet",

@@ -1,6 +1,6 @@
 """The names: tables of configurations, only numbers and words."""
 
-from . import attention, cifar, conv_parts, ran, regnet, resnet, shufflenet
+from . import attention, cifar, conv_parts, inception, ran, regnet, resnet, shufflenet
 from .entry import Entry, with_cifar100
 
 ENTRIES: list[Entry] = with_cifar100(
@@ -11,6 +11,7 @@ ENTRIES: list[Entry] = with_cifar100(
         *regnet.ENTRIES,
         *shufflenet.ENTRIES,
         *ran.ENTRIES,
+        *inception.ENTRIES,
         *cifar.ENTRIES,
     ]
 )

@@ -1,0 +1,36 @@
+"""BN-Inception and Inception-ResNet-v2, plain and with squeeze-and-excitation."""
+
+from ..builders.inception import BNInceptionConfig, InceptionResNetConfig
+from .attention import HU
+from .entry import table
+
+IOFFE = "Ioffe and Szegedy, Batch Normalization, ICML 2015"
+SZEGEDY = "Szegedy et al., Inception-v4, Inception-ResNet, AAAI 2017"
+
+BN = BNInceptionConfig()
+RESNET = InceptionResNetConfig(norm_args={"eps": 1e-3})
+SE = {"attention": "se"}
+CIFAR = {"stem": "cifar", "num_classes": 10}
+
+ENTRIES = [
+    *table("BN-Inception", IOFFE, BN, {"bn_inception": {}}),
+    *table("BN-Inception", IOFFE, BN, {"bn_inception_cifar": CIFAR}, input_size=32),
+    *table("SE-Inception", HU, BN.replace(**SE), {"se_bn_inception": {}}),
+    *table("SE-Inception", HU, BN.replace(**SE), {"se_bn_inception_cifar": CIFAR}, input_size=32),
+    *table("Inception-ResNet", SZEGEDY, RESNET, {"inception_resnet_v2": {}}, input_size=299),
+    *table(
+        "Inception-ResNet",
+        SZEGEDY,
+        RESNET,
+        {"inception_resnet_v2_cifar": CIFAR | {"layers": (2, 4, 1)}},
+        input_size=32,
+    ),
+    # The authors of SE published no definition: here the gate ends each residual branch.
+    *table(
+        "SE-Inception",
+        HU,
+        RESNET.replace(**SE),
+        {"se_inception_resnet_v2": {}},
+        input_size=299,
+    ),
+]

@@ -84,8 +84,8 @@ class SelfCalibratedConv(nn.Module):
         picks = []
         for axis, side in zip((2, 3), size, strict=True):
             whole = torch.sym_max(side // step, 1)
-            share = (torch.arange(y.shape[axis], device=x.device) < whole) * step
-            share = (share / torch.sym_min(side, step)).to(x.dtype)
+            kept = (torch.arange(y.shape[axis], device=x.device) < whole).to(x.dtype)
+            share = kept * step / torch.sym_min(side, step)
             y = y * (share[:, None] if axis == 2 else share)
             picks.append(torch.arange(side, device=x.device) * whole // side)
         return self.k2(y).index_select(2, picks[0]).index_select(3, picks[1])

@@ -73,10 +73,8 @@ class SelfCalibratedConv(nn.Module):
         cannot tell from its padding, follow the whole ones on the right and below.
         """
         step, size = self.pooling, x.shape[2:]
-        for axis in (
-            2,
-            3,
-        ):  # not F.pad: onnxruntime would move more of it into the pooling than fits
+        for axis in (2, 3):
+            # Not by F.pad: onnxruntime would move more of it into the pooling than fits there.
             beyond = list(x.shape)
             beyond[axis] = 2 * step - 1
             x = torch.cat((x, x.new_zeros(beyond)), axis)
@@ -85,7 +83,7 @@ class SelfCalibratedConv(nn.Module):
         for axis, side in zip((2, 3), size, strict=True):
             whole = torch.sym_max(side // step, 1)
             kept = (torch.arange(y.shape[axis], device=x.device) < whole).to(x.dtype)
-            share = kept * step / torch.sym_min(side, step)
+            share: Tensor = kept * step / torch.sym_min(side, step)  # type: ignore[assignment]
             y = y * (share[:, None] if axis == 2 else share)
             picks.append(torch.arange(side, device=x.device) * whole // side)
         return self.k2(y).index_select(2, picks[0]).index_select(3, picks[1])

@@ -29,6 +29,7 @@ GOLDEN: dict[str, tuple[str, dict[str, Any], str]] = {
     "shufflenet_v2_1.0x": ("shufflenet_v2_x1_0_megvii", {}, "megvii"),
     "caffe_Attention-56": ("ran56", {}, "caffe_ran"),
     "caffe_AttentionNeXt-56": ("ranext56", {}, "caffe_ran"),
+    "caffe_SE-BN-Inception": ("se_bn_inception", {}, "caffe_senet"),
     "caffe_SKNet-50": ("sknet50", {"stem_pool": "max_ceil"}, "caffe_sknet"),
 }
 
@@ -55,3 +56,7 @@ def test_same_outputs_as_the_authors(record: str) -> None:
     assert logits.std().item() == pytest.approx(spread, rel=1e-6)
     extra = 0 if "classifier.0.weight" not in theirs else 1000  # Megvii's have no bias there
     assert sum(p.numel() for p in model.parameters()) == golden["params"] + extra
+
+
+def test_every_record_is_compared() -> None:
+    assert {path.stem for path in fill.FOLDER.glob("*.json")} == set(GOLDEN)

@@ -73,6 +73,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "shufflenet_g3_wd2": V1,
     "shufflenetv2_wd2": {"stem_pool": "max_ceil"},
     "shufflenetv2_w1": {"stem_pool": "max_ceil"},
+    "bninception": {"conv_bias": True},
     "seresnet50": {"stride_in": "conv1"},
     "seresnet18": {"attention_args": {"divisor": 1}},
 }
@@ -81,6 +82,7 @@ PYTORCHCV |= {
     "shufflenet_g3_wd2": "shufflenet_v1_g3_x0_5",
     "shufflenetv2_wd2": "shufflenet_v2_x0_5",
     "shufflenetv2_w1": "shufflenet_v2_x1_0",
+    "bninception": "bn_inception",
     "seresnet50": "seresnet50",
     "seresnet18": "seresnet18",
 }
@@ -90,14 +92,14 @@ QUICK = set(
     """
     timm-resnet18 timm-resnet26d timm-resnet50 timm-seresnet18 timm-ecaresnet50d timm-resnest14d
     timm-res2net50_14w_8s timm-res2net50d timm-skresnext50_32x4d timm-legacy_seresnet50
-    timm-regnetx_002 timm-regnety_002
+    timm-regnetx_002 timm-regnety_002 timm-inception_resnet_v2
     torchvision-resnet18 torchvision-resnext50_32x4d torchvision-regnet_x_400mf
     torchvision-regnet_y_400mf torchvision-shufflenet_v2_x0_5
     pytorchcv-resnet18 pytorchcv-resnet50 pytorchcv-resneta18 pytorchcv-seresnet50b
     pytorchcv-resnestabc14 pytorchcv-sknet50 pytorchcv-scnet50 pytorchcv-regnetx002
     pytorchcv-regnety002 pytorchcv-resnext29_32x4d_cifar10 pytorchcv-shufflenet_g1_w1
     pytorchcv-shufflenet_g3_w1 pytorchcv-shufflenetv2_wd2
-    pytorchcv-seresnet50 pytorchcv-seresnet18
+    pytorchcv-seresnet50 pytorchcv-seresnet18 pytorchcv-bninception
     """.split()
 )
 
@@ -149,7 +151,7 @@ def test_round_trip(make: Callable[[str], nn.Module], there: str, here: str) -> 
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
 
-    size = 32 if "cifar" in here else 224 if make is _pytorchcv else 64  # its heads pool 7x7
+    size = 32 if "cifar" in here else 224 if make is _pytorchcv else 96  # its heads pool 7x7
     image = fill.image((1, 3, size, size))
     with torch.inference_mode():
         ours, expected = model(image), peer(image)

@@ -75,14 +75,15 @@ def predict(
     for path in images:
         if not path.is_file():
             raise FileNotFoundError(f"There is no image {path}.")
-    known = None
     if not is_model(model) and Path(model).is_file():
         network = load(model, device=device)
     elif checkpoint is not None:
         network = create_model(model, checkpoint_path=checkpoint, device=device)
     else:
         network = create_model(model, pretrained=weights or True, device=device)
-    known = weights_of(network) or weights_info(model if is_model(model) else "", weights)
+    known = weights_of(network)
+    if known is None and is_model(model):
+        known = weights_info(model, weights)
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
     network.eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import shared
+from . import inception, shared
 
 ECANET = (
     """
@@ -80,37 +80,31 @@ conv3.conv = branch_main.5
 conv3.norm = branch_main.6
 """
 
-# In Caffe a normalisation is two layers, and excitation is 1x1 convolutions.
-CAFFE_SENET = """
+# In Caffe excitation is 1x1 convolutions.
+CAFFE_SENET = (
+    inception.caffe(
+        """
 [resnet: stem=conv7]
-stem.convs.0.conv = conv1/7x7_s2
-stem.convs.0.norm.{affine} = conv1/7x7_s2/bn/scale.{affine}
-stem.convs.0.norm = conv1/7x7_s2/bn
+stem.convs.0 = conv1/7x7_s2
 [resnet: stem=deep64]
-stem.convs.0.conv = conv1_1/3x3_s2
-stem.convs.0.norm.{affine} = conv1_1/3x3_s2/bn/scale.{affine}
-stem.convs.0.norm = conv1_1/3x3_s2/bn
-stem.convs.{i}.conv = conv1_{i+1}/3x3
-stem.convs.{i}.norm.{affine} = conv1_{i+1}/3x3/bn/scale.{affine}
-stem.convs.{i}.norm = conv1_{i+1}/3x3/bn
+stem.convs.0 = conv1_1/3x3_s2
+stem.convs.{i} = conv1_{i+1}/3x3
 [resnet: attention=se block=bottleneck conv=plain]
-head.fc = classifier
 in stages.{s}.{b}. = conv{s+2}_{b+1}_
-conv1.conv = 1x1_reduce
-conv1.norm.{affine} = 1x1_reduce/bn/scale.{affine}
-conv1.norm = 1x1_reduce/bn
-conv2.conv = 3x3
-conv2.norm.{affine} = 3x3/bn/scale.{affine}
-conv2.norm = 3x3/bn
-conv3.conv = 1x1_increase
-conv3.norm.{affine} = 1x1_increase/bn/scale.{affine}
-conv3.norm = 1x1_increase/bn
-attention.fc1 = 1x1_down (1x1)
-attention.fc2 = 1x1_up (1x1)
-shortcut.conv = 1x1_proj
-shortcut.norm.{affine} = 1x1_proj/bn/scale.{affine}
-shortcut.norm = 1x1_proj/bn
+conv1 = 1x1_reduce
+conv2 = 3x3
+conv3 = 1x1_increase
+shortcut = 1x1_proj
 """
+    )
+    + """
+[resnet: attention=se]
+stages.{s}.{b}.attention.fc1 = conv{s+2}_{b+1}_1x1_down (1x1)
+stages.{s}.{b}.attention.fc2 = conv{s+2}_{b+1}_1x1_up (1x1)
+head.fc = classifier
+"""
+    + inception.CAFFE
+)
 
 CAFFE_SKNET = """
 [resnet: stem=conv7 conv=selective_kernel]

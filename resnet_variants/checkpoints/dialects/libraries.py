@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import shared
+from . import inception, shared
 
 TORCHVISION = """
 [resnet: stem=conv7 shortcut=conv conv=plain attention=None]
@@ -79,6 +79,8 @@ conv{i}.norm = conv{i}.bn
     + shared.SHORTCUT
     + shared.FC
 )
+
+TIMM += inception.TIMM
 
 PYTORCHCV = """
 [shufflenet_v1: shuffle_at=before shuffle_order=paper pool_first=False attention=None]
@@ -174,6 +176,8 @@ head.fc = output.fc
 [resnet]
 head.fc = output
 """
+
+PYTORCHCV += inception.PYTORCHCV
 
 MMPRETRAIN = """
 [shufflenet_v1: shuffle_at=after shuffle_order=paper pool_first=True attention=None]

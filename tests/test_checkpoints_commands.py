@@ -110,6 +110,9 @@ def test_predict_says_what_is_wrong(
     path = save(create_model(MODEL), tmp_path / "model.safetensors")
     assert main(["predict", str(path), str(photograph)]) == 2
     assert "how images were prepared" in capsys.readouterr().err
+    checkpoint = write_checkpoint(create_model(MODEL).state_dict(), tmp_path / "w.pth")
+    assert main(["predict", MODEL, str(text), "--checkpoint", str(checkpoint)]) == 2
+    assert "text.png is no image that can be read" in capsys.readouterr().err
 
 
 def test_hub(model: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import torch
 import tyro
+from PIL import Image
 
 from ..registry import create_model, is_model, model_config
 from .catalogue import weights_info
@@ -87,9 +88,10 @@ def predict(
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
     network.eval()
-    for path in images:
+    opened = [_open(path) for path in images]
+    for path, image in zip(images, opened, strict=True):
         with torch.inference_mode():
-            batch = transform(_open(path)).unsqueeze(0).to(device)
+            batch = transform(image).unsqueeze(0).to(device)
             probabilities = network(batch).softmax(1)[0].cpu()
         print(path)
         best = probabilities.topk(min(top, network.num_classes))
@@ -97,10 +99,8 @@ def predict(
             print(f"  {100 * share:6.2f} %  {names[number]}")
 
 
-def _open(path: Path) -> torch.Tensor:
-    from torchvision.io import ImageReadMode, decode_image
-
+def _open(path: Path) -> Image.Image:
     try:
-        return decode_image(str(path), ImageReadMode.RGB)
-    except RuntimeError as error:
+        return Image.open(path).convert("RGB")
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} is no image that can be read: {error}") from error

@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command("comparison.cli:train", "train one model", "train"),
     "report": Command("comparison.cli:report", "tables and plot of a finished comparison", "train"),
     "predict": Command("checkpoints.commands:predict", "what a network sees in an image"),
+    "export": Command("export.cli:export", "a file for another runtime, checked", "export"),
     "convert": Command("checkpoints.commands:convert", "weights from one dialect to another"),
 }
 

@@ -32,12 +32,14 @@ def representative(family: str) -> str:
 
 def thin(config: NetworkConfig) -> NetworkConfig:
     """The same units, fewer of them: two in the first stage, one in the others."""
+    fewer: dict[str, Any] = {}
     for field in ("layers", "depths"):
         depths = getattr(config, field, None)
         if isinstance(depths, tuple) and all(isinstance(depth, int) for depth in depths):
-            fewer = tuple(min(depth, 1 if i else 2) for i, depth in enumerate(depths))
-            return dataclasses.replace(config, **{field: fewer})
-    return config
+            fewer[field] = tuple(min(depth, 1 if i else 2) for i, depth in enumerate(depths))
+    if config.builder == "ran":  # units of a trunk, and after the last module
+        fewer |= {"t": 1, "tail": 1}
+    return dataclasses.replace(config, **fewer)
 
 
 def small_config(family: str, **changes: Any) -> NetworkConfig:

@@ -1,0 +1,186 @@
+"""What a network can be written as, and how each is read back to run."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config as symbolic_shapes
+
+from ..choices import Registry
+
+Run = Callable[[Tensor], list[Tensor]]
+"""images (N, C, H, W) to the network's outputs: the logits, or its feature levels"""
+
+EXAMPLE = (2, 67, 99)  # batch, height, width while tracing: no two alike, none a power of two
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: its suffix, and functions that write and read it."""
+
+    suffix: str
+    write: Callable[[nn.Module, Tensor, Path, bool], None]
+    """(network, example images, path, dynamic)"""
+    load: Callable[[Path], Run]
+
+
+FORMATS: Registry[Format] = Registry("export format")
+
+
+def export_program(
+    model: nn.Module, images: Tensor | None = None, *, dynamic: bool = True
+) -> ExportedProgram:
+    """The network as a graph of torch operators, in the mode that it is in.
+
+    ``dynamic``: any batch, height and width from the network's smallest image up; else those of
+    ``images``. The caller's ``torch.export.save`` writes it, AOTInductor compiles it.
+    """
+    images = example_images(model) if images is None else images
+    if not dynamic:
+        return torch.export.export(model, (images,))
+    least = getattr(model, "min_size", 1)
+    dims = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
+    # Sizes as if unknown, so that a batch or a map of 1 gets no graph of its own, and what
+    # cannot be proved (two ways to round up agree) is checked when the program runs.
+    with symbolic_shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+        program = torch.export.export(
+            model,
+            (images,),
+            dynamic_shapes=(dims,),
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+    _forget_strides(program)
+    return program
+
+
+def _forget_strides(program: ExportedProgram) -> None:
+    """Take out what torch asserts to predict the strides of a map of one channel (a salient
+    gate's): that it is larger than 1x1. No value depends on it."""
+    for node in program.graph.find_nodes(
+        op="call_function", target=torch.ops.aten._assert_scalar.default
+    ):
+        if str(node.args[1]).startswith("Runtime assertion failed for expression 1 < "):
+            program.graph.erase_node(node)
+    program.graph_module.recompile()
+
+
+def example_images(model: nn.Module, batch_and_size: tuple[int, int, int] = EXAMPLE) -> Tensor:
+    """Random images that the network takes, on its device and in its type."""
+    batch, height, width = batch_and_size
+    like = next(model.parameters())
+    chans: int = getattr(getattr(model, "config", None), "in_chans", 3)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, chans, height, width, generator=generator).to(like)
+
+
+def outputs(result: Tensor | list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
+    """A network's answer as a list: logits alone, or feature levels."""
+    return [result] if isinstance(result, Tensor) else list(result)
+
+
+# torch.export ---------------------------------------------------------------------------------
+
+
+def _write_program(model: nn.Module, images: Tensor, path: Path, dynamic: bool) -> None:
+    torch.export.save(export_program(model, images, dynamic=dynamic), path)
+
+
+def _load_program(path: Path) -> Run:
+    module = torch.export.load(path).module()
+    return lambda images: outputs(module(images))
+
+
+# ONNX -----------------------------------------------------------------------------------------
+
+
+def _write_onnx(model: nn.Module, images: Tensor, path: Path, dynamic: bool) -> None:
+    program = export_program(model, images, dynamic=dynamic)
+    with torch.no_grad():
+        count = len(outputs(model(images)))
+    names = ["logits"] if count == 1 else [f"level{i}" for i in range(count)]
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports each step
+        onnx = torch.onnx.export(
+            program, dynamo=True, verbose=False, input_names=["images"], output_names=names
+        )
+    assert onnx is not None
+    graph = onnx.model.graph
+    shape = graph.inputs[0].shape
+    assert shape is not None
+    called = {str(shape[i]): name for i, name in ((0, "batch"), (2, "height"), (3, "width"))}
+    for value in (*graph.inputs, *graph.outputs):
+        for i, size in enumerate(value.shape or ()):
+            if dynamic and str(size) in called:
+                value.shape[i] = called[str(size)]  # type: ignore[index]
+    onnx.save(path)
+
+
+def _load_onnx(path: Path) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda images: [torch.from_numpy(x) for x in session.run(None, {name: images.numpy()})]
+
+
+# TorchScript ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    # Deprecated in torch, still what some runtimes take; and each comparison of two sizes is
+    # warned of, where the check against the network says whether it matters.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _write_torchscript(model: nn.Module, images: Tensor, path: Path, dynamic: bool) -> None:
+    with _quietly():
+        torch.jit.trace(model, images, strict=False, check_trace=False).save(str(path))
+
+
+def _load_torchscript(path: Path) -> Run:
+    with _quietly():
+        module = torch.jit.load(str(path))
+    return lambda images: outputs(module(images))
+
+
+# OpenVINO -------------------------------------------------------------------------------------
+
+
+def _write_openvino(model: nn.Module, images: Tensor, path: Path, dynamic: bool) -> None:
+    import openvino
+
+    onnx = path.with_suffix(".onnx")
+    _write_onnx(model, images, onnx, dynamic)
+    openvino.save_model(openvino.convert_model(onnx), path, compress_to_fp16=False)
+    for part in onnx.parent.glob(f"{onnx.name}*"):
+        part.unlink()
+
+
+def _load_openvino(path: Path) -> Run:
+    import openvino
+
+    # The CPU would choose bfloat16 where it has it.
+    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    count = len(compiled.outputs)
+
+    def run(images: Tensor) -> list[Tensor]:
+        results = compiled(images.numpy())
+        return [torch.from_numpy(results[i]) for i in range(count)]
+
+    return run
+
+
+FORMATS.register("onnx", Format(".onnx", _write_onnx, _load_onnx))
+FORMATS.register("torch-export", Format(".pt2", _write_program, _load_program))
+FORMATS.register("torchscript", Format(".ts", _write_torchscript, _load_torchscript))
+FORMATS.register("openvino", Format(".xml", _write_openvino, _load_openvino))

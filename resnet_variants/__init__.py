@@ -28,6 +28,7 @@ _LAZY = {
     "list_weights": "checkpoints",
     "load": "checkpoints",
     "load_checkpoint": "checkpoints",
+    "optimize_for_inference": "deploy",
     "profile": "profiling",
     "push_to_hub": "checkpoints.hub",
     "save": "checkpoints",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     )
     from .checkpoints.hub import from_pretrained, push_to_hub
     from .checkpoints.preprocessing import transforms_for
+    from .deploy import optimize_for_inference
     from .profiling import profile
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "load_checkpoint",
     "model_config",
     "model_info",
+    "optimize_for_inference",
     "profile",
     "push_to_hub",
     "register_attention",

@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "report": Command("comparison.cli:report", "tables and plot of a finished comparison", "train"),
     "predict": Command("checkpoints.commands:predict", "what a network sees in an image"),
     "export": Command("export.cli:export", "a file for another runtime, checked", "export"),
+    "benchmark": Command("benchmark:benchmark", "speed here, beside the peers", "bench"),
     "convert": Command("checkpoints.commands:convert", "weights from one dialect to another"),
 }
 

@@ -292,3 +292,17 @@ def test_a_registered_gate_travels_in_the_library_s_own_names(tmp_path: Path) ->
     again = build(model.config)
     load_checkpoint(again, save(model, tmp_path / "m.safetensors"))
     assert _same(again.state_dict(), model.state_dict())
+
+
+def test_weights_that_no_output_depends_on_are_ignored() -> None:
+    """SSANet's released class still has Salient-Net's convolution."""
+    source = _random("ssaresnet18")
+    state = export_state_dict(source, "salientnet")
+    dead = [name.replace(".bn.weight", ".conv.weight") for name in state if "Salient.bn.w" in name]
+    report = load_checkpoint(
+        model := create_model("ssaresnet18"),
+        state | {name: torch.ones(1, 9, 1, 1) for name in dead},
+    )
+    assert sorted(report.ignored) == sorted(dead)
+    assert len(dead) == 8
+    assert _same(model.state_dict(), source.state_dict())

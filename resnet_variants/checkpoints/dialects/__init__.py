@@ -22,6 +22,12 @@ for _dialect in (
     Dialect("res2net", "Res2Net/Res2Net-PretrainedModels", authors.RES2NET),
     Dialect("resnest", "zhanghang1989/ResNeSt", authors.RESNEST),
     Dialect("scnet", "MCG-NKU/SCNet", authors.SCNET),
+    Dialect(
+        "salientnet",
+        "AmigoCDT/Salient-Net",
+        authors.SALIENTNET,
+        extra=authors.SALIENTNET_EXTRA,
+    ),
     Dialect("megvii", "megvii-model/ShuffleNet-Series", authors.MEGVII),
     Dialect(
         "kuangliu", "kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10", authors.KUANGLIU

@@ -39,8 +39,30 @@ conv3.norm = bn3
     + shared.FC
 )
 
+# The spelling differs between the repository's networks for CIFAR and for ImageNet.
+SALIENTNET = (
+    """
+[resnet: attention=salient|ssa]
+in stages.{s}.{b}.attention. = layer{s+1}.{b}.Salient.
+conv = conv
+norm = bn
+"""
+    + shared.STEM
+    + shared.UNIT
+    + shared.SHORTCUT
+    + shared.FC
+)
+# SSANet's class kept the convolution of Salient-Net, and its forward does without.
+SALIENTNET_EXTRA = r"layer\d+\.\d+\.Salient\.conv\.weight"
+
 KUANGLIU = (
-    shared.STEM
+    """
+[resnet: attention=salient]        # AmigoCDT/Salient-Net
+in stages.{s}.{b}.attention. = layer{s+1}.{b}.sailent.
+conv = conv
+norm = bn
+"""
+    + shared.STEM
     + shared.UNIT
     + """
 [resnet]

@@ -28,12 +28,13 @@ shortcut.norm = proj.1
 
 # What the names do not say must hold, too: these networks shuffle at the end of a unit.
 TORCHVISION += """
-[shufflenet_v2: stem=conv3_pool downsample=halves shuffle_at=end residual=False attention=None]
+[shufflenet_v2: stem=conv3_pool first_stride=2 residual=False attention=None]
 stem.convs.0.conv = conv1.0
 stem.convs.0.norm = conv1.1
 head.final.conv = conv5.0
 head.final.norm = conv5.1
 head.fc = fc
+[shufflenet_v2: downsample=halves shuffle_at=end]
 in stages.{s}.{b}. = stage{s+2}.{b}.
 projection.0.conv = branch1.0
 projection.0.norm = branch1.1
@@ -191,12 +192,13 @@ conv2.conv = depthwise_conv3x3_bn.conv
 conv2.norm = depthwise_conv3x3_bn.bn
 conv3.conv = g_conv_1x1_expand.conv
 conv3.norm = g_conv_1x1_expand.bn
-[shufflenet_v2: stem=conv3_pool downsample=halves shuffle_at=end residual=False attention=None]
+[shufflenet_v2: stem=conv3_pool first_stride=2 residual=False attention=None]
 stem.convs.0.conv = backbone.conv1.conv
 stem.convs.0.norm = backbone.conv1.bn
 head.final.conv = backbone.layers.3.conv
 head.final.norm = backbone.layers.3.bn
 head.fc = head.fc
+[shufflenet_v2: downsample=halves shuffle_at=end]
 in stages.{s}.{b}. = backbone.layers.{s}.{b}.
 projection.{i}.conv = branch1.{i}.conv
 projection.{i}.norm = branch1.{i}.bn

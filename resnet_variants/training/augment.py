@@ -64,7 +64,8 @@ class ShiftFlip:
         if self.flip:
             cols = torch.where(draws[:, 2:] < 0.5, cols.flip(1), cols)
         picked = images[torch.arange(n)[:, None, None], :, rows[:, :, None], cols[:, None, :]]
-        return picked.permute(0, 3, 1, 2).contiguous()
+        # one channel may count as channels last, which would choose other convolutions
+        return picked.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
 
 
 class _Corruption(nn.Module):

@@ -245,8 +245,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # dropout, drop path and mixing draw from the position, not from what came before
-        torch.manual_seed(zlib.crc32(f"{recipe.seed}.step.{self.step}".encode()))
-        for _ in range(recipe.accumulate):
+        seed = zlib.crc32(f"{recipe.seed}.step.{self.step}".encode())
+        # torch.manual_seed would note it for all devices, with a stack trace each
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        for part in range(recipe.accumulate):
             asked = time.perf_counter()
             batch = next(batches)
             self.waited += time.perf_counter() - asked
@@ -257,11 +261,12 @@ class Trainer:
             with accelerator.accumulate(self.model):
                 with accelerator.autocast():
                     loss = self.criterion(self.model(images), labels)
+                if part == 0:  # here their memory is at once that of the new ones
+                    self.optimizer.zero_grad()
                 accelerator.backward(loss)
                 if recipe.clip_norm and accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
                 self.stepper.step()
-                self.stepper.zero_grad()
             self.loss += loss.detach() / recipe.accumulate
         if self.ema is not None:
             self.ema.update_parameters(self.network)

@@ -1,7 +1,8 @@
-"""The option that lets the tests write docs/matrix.md."""
+"""Options: write docs/matrix.md, run a share of the tests."""
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,18 @@ from .matrix import Matrix
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix", type=Path, help="write what each family can do to this file")
+    parser.addoption("--shard", help="K/N: run the K-th of N shares of the tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ability(name): a column of docs/matrix.md")
     config.pluginmanager.register(Matrix(config.getoption("--matrix")), "matrix")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not (shard := config.getoption("--shard")):
+        return
+    k, n = map(int, shard.split("/"))
+    mine = {item for item in items if zlib.crc32(item.nodeid.encode()) % n == k % n}
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = [item for item in items if item in mine]

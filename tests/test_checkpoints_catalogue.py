@@ -28,7 +28,7 @@ from resnet_variants import (
     transforms_for,
     weights_info,
 )
-from resnet_variants.checkpoints import DIALECTS, Weights, errors, write_checkpoint
+from resnet_variants.checkpoints import DIALECTS, MismatchError, Weights, errors, write_checkpoint
 from resnet_variants.checkpoints import catalogue as catalogue_module
 from resnet_variants.checkpoints.download import fetch
 from resnet_variants.checkpoints.fingerprints import lines
@@ -208,6 +208,21 @@ def test_pretrained_adapts_what_was_asked(published: Weights) -> None:
     assert len(model.load_report.adapted) == 2
     assert create_model(MODEL, pretrained=True, num_classes=0).num_classes == 0
     assert len(create_model(MODEL, pretrained=True, features_only=True)(torch.rand(1, 3, 32, 32)))
+
+
+def test_weights_that_need_another_configuration(
+    published: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their changes are made for them; loaded into the plain network they are refused."""
+    changed = replace(published, changes={"act_layer": "silu"})
+    monkeypatch.setattr(catalogue_module, "_entries", lambda: {changed.name: changed})
+    model = create_model(MODEL, pretrained=True)
+    assert model.config.act_layer == "silu"
+    with pytest.raises(MismatchError, match=r"of another network.*act_layer='silu'"):
+        load_checkpoint(create_model(MODEL), changed)
+    path = tmp_path / "server" / published.filename
+    with pytest.raises(MismatchError, match="of another network"):
+        load_checkpoint(create_model(MODEL), path)
 
 
 def test_other_content_is_refused_and_not_kept(published: Weights, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from .catalogue import weights_info
 from .dialects import OWN
 from .files import write_checkpoint
 from .loading import export_state_dict
-from .models import _filled, load, save, weights_of
+from .models import build_filled, load, save, weights_of
 from .preprocessing import class_names, transforms_for
 
 
@@ -43,7 +43,7 @@ def convert(
     """
     asked = {"num_classes": num_classes, "in_chans": in_chans}
     config = model_config(model).replace(**{k: v for k, v in asked.items() if v is not None})
-    network = _filled(config, source, dialect=dialect, key=key)
+    network = build_filled(config, source, dialect=dialect, key=key)
     print(network.load_report)
     if to == OWN and target.suffix == ".safetensors":
         save(network, target)

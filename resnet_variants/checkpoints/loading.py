@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from ..choices import check_choice, unknown
 from ..network import Network
+from ..registry import model_config
 from .catalogue import Weights, find_weights, weights_by_file
 from .dialects import DIALECTS, OWN
 from .download import fetch
 from .errors import CheckpointError, MismatchError, UnknownDialectError
 from .files import Checkpoint, from_mapping, read_checkpoint
-from .matching import able_dialects, match, near_dialects, pairs_of, same_network, twins
+from .matching import able_dialects, is_twin, match, near_dialects, pairs_of, twins
 from .reader import INPUT_CHANNELS, Reader, fitting_hint
 from .report import LoadReport, first_few
 
@@ -109,13 +110,13 @@ def _refuse_twin(model: Network, weights: Any, checkpoint: Checkpoint, name: str
     """Published weights of one network are not loaded into a twin."""
     if weights is None and checkpoint.path is not None:
         weights = weights_by_file(checkpoint.path.name)
-    if weights is None or same_network(model, weights.model):
+    if weights is None:
         return
-    if weights.model in twins(model):
+    if is_twin(model, model_config(weights.model).replace(**weights.changes)):
+        changes = "".join(f", {name}={value!r}" for name, value in weights.changes.items())
         raise MismatchError(
-            f"{name} are published weights of {weights.model!r}, whose tensors have the same "
-            "shapes as this network's but mean something else. "
-            f"Use create_model({weights.model!r}, checkpoint_path=...)."
+            f"{name} are published weights of another network, whose tensors have the same shapes "
+            f"as this one's but mean something else. Use create_model({weights.model!r}{changes})."
         )
 
 

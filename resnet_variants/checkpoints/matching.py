@@ -206,20 +206,15 @@ _SILENT = {
 def twins(model: Network) -> list[str]:
     """Names of the zoo with the same tensors and another function: ResNet-50 and its original
     form, for instance. Nothing in a bare file tells them apart."""
-    function = _function(model.config)
-    return [
-        name
-        for name in list_models()
-        if model_config(name).builder == model.config.builder
-        and (other := _function(model_config(name))) != function
-        and _shapes(other) == _shapes(function)
-    ]
+    return [name for name in list_models() if is_twin(model, model_config(name))]
 
 
-def same_network(model: Network, name: str) -> bool:
-    """Whether a name of the zoo computes what the network does."""
-    config = model_config(name)
-    return config.builder == model.config.builder and _function(config) == _function(model.config)
+def is_twin(model: Network, config: NetworkConfig) -> bool:
+    """Whether ``config`` has the network's tensors and computes something else."""
+    own, other = _function(model.config), _function(config)
+    return (
+        config.builder == model.config.builder and other != own and _shapes(other) == _shapes(own)
+    )
 
 
 def _function(config: NetworkConfig) -> dict[str, object]:

@@ -54,11 +54,11 @@ def create_with_weights(
                 adapt["classifier"] = "new"
         if config.in_chans != 3:
             adapt["input_channels"] = "repeat"
-    model = _filled(config, source, **adapt)
+    model = build_filled(config, source, **adapt)
     return model.to(device=device, dtype=dtype)
 
 
-def _filled(config: NetworkConfig, source: Any, **options: Any) -> Network:
+def build_filled(config: NetworkConfig, source: Any, **options: Any) -> Network:
     """The network with a file's tensors in the place of its own: nothing is drawn, nothing
     copied, and a file that is mapped into memory stays so."""
     with skip_init():
@@ -100,7 +100,7 @@ def load(
             f"{path} has no configuration: it was not written by resnet_variants.save. "
             "Name its network: create_model(name, checkpoint_path=...)."
         )
-    model = _filled(config_from_dict(json.loads(text)), checkpoint.tensors)
+    model = build_filled(config_from_dict(json.loads(text)), checkpoint.tensors)
     model.load_report.source = os.fspath(path)  # type: ignore[union-attr]
     if (text := checkpoint.metadata.get(_WEIGHTS)) is not None:
         model.load_report.weights = weights_from_dict(json.loads(text))  # type: ignore[union-attr]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from typing import Any
 
 import pytest
@@ -17,17 +16,34 @@ from resnet_variants import (
     list_models,
     model_config,
 )
-from resnet_variants.registry import build_on
 
 CLASSES = 10
 
 each_family = pytest.mark.parametrize("family", list_families())
 
 
-@cache
 def representative(family: str) -> str:
-    """The family's smallest network once thinned: small maps first, then few parameters."""
-    return min(list_models(family=family), key=_cost)
+    """The family's first network in the zoo, whose order is by size."""
+    return list_models(family=family)[0]
+
+
+def _of_each_kind() -> list[str]:
+    """The first family of each builder and kind of 3x3: what differs most."""
+    kinds: dict[object, str] = {}
+    for family in list_families():
+        config = model_config(representative(family))
+        kinds.setdefault((config.builder, getattr(config, "conv", None)), family)
+    return list(kinds.values())
+
+
+def _slow_but_kinds() -> list[object]:
+    quick = _of_each_kind()
+    marks = {family: [] if family in quick else [pytest.mark.slow] for family in list_families()}
+    return [pytest.param(family, marks=marks[family]) for family in marks]
+
+
+# For tests that take seconds: all families with -m slow, one of each kind without.
+each_kind = pytest.mark.parametrize("family", _slow_but_kinds())
 
 
 def thin(config: NetworkConfig) -> NetworkConfig:
@@ -54,8 +70,3 @@ def small(family: str, **changes: Any) -> Network:
     model: Network = build(small_config(family, **changes))
     initialise(model, seed=0)
     return model
-
-
-def _cost(name: str) -> tuple[int, int]:
-    model = build_on(thin(model_config(name)), device="meta")
-    return -model.min_size, sum(each.numel() for each in model.parameters())

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnet_variants import Network, build, config_from_dict, create_model
 from resnet_variants.registry import build_on
 
-from .families import CLASSES, each_family, representative, small, small_config
+from .families import CLASSES, each_family, each_kind, representative, small, small_config
 
 Record = Callable[[str, object], None]
 
@@ -45,7 +45,7 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.ability("in_chans 1, 2, 4, 12")
-@each_family
+@each_kind
 def test_channels(family: str) -> None:
     for chans in (1, 2, 4, 12):
         model = small(family, in_chans=chans).eval()
@@ -98,7 +98,7 @@ def test_rebuilt_from_json(family: str) -> None:
 
 
 @pytest.mark.ability("gradient checkpointing")
-@each_family
+@each_kind
 def test_checkpointing_changes_nothing(family: str) -> None:
     plain, saving = small(family), small(family)
     saving.set_grad_checkpointing()
@@ -157,7 +157,7 @@ def test_copies(family: str) -> None:
 
 
 @pytest.mark.ability("channels-last")
-@each_family
+@each_kind
 def test_channels_last(family: str) -> None:
     model, x = settled(family), images(2, size=48)
     with torch.no_grad():
@@ -177,7 +177,7 @@ def rounded(model: Network, x: Tensor) -> Tensor:
 
 
 @pytest.mark.ability("bfloat16 autocast")
-@each_family
+@each_kind
 def test_autocast(family: str) -> None:
     model, x = settled(family), images(2, size=48)
     with torch.no_grad():
@@ -195,7 +195,7 @@ def test_autocast(family: str) -> None:
 
 
 @pytest.mark.ability("float64, bfloat16")
-@each_family
+@each_kind
 def test_types(family: str) -> None:
     model, x = settled(family), images(2, size=48)
     with torch.no_grad():

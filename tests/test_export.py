@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_variants import list_families, model_config
 from resnet_variants.cli import main
 from resnet_variants.export import FORMATS, check, export_model, export_program
 from resnet_variants.export.formats import outputs
 
-from .families import each_family, representative, small
+from .families import each_family, each_kind, small
 
 SIZES = [(1, 32, 32), (3, 33, 97), (2, 160, 131)]
 
@@ -25,27 +24,8 @@ def test_program(family: str) -> None:
     check(model, lambda images: outputs(program(images)), SIZES, tolerance=1e-5)
 
 
-def _kinds() -> list[str]:
-    """One family of each builder and kind of convolution: what differs most when exported."""
-    kinds = {}
-    for family in list_families():
-        config = model_config(representative(family))
-        kinds.setdefault((config.builder, getattr(config, "conv", None)), family)
-    return list(kinds.values())
-
-
-KINDS = _kinds()
-every_family_slowly = pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(each, marks=[] if each in KINDS else pytest.mark.slow)
-        for each in list_families()
-    ],
-)
-
-
 @pytest.mark.ability("ONNX, any size")
-@every_family_slowly
+@each_kind
 def test_onnx(family: str, tmp_path: Path) -> None:
     done = export_model(small(family), tmp_path / "network.onnx")
     assert len(done.differences) == 4
@@ -53,7 +33,7 @@ def test_onnx(family: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.ability("TorchScript trace")
-@every_family_slowly
+@each_kind
 def test_torchscript(family: str, tmp_path: Path) -> None:
     export_model(small(family), tmp_path / "network.ts")
 

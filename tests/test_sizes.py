@@ -9,7 +9,7 @@ from torch import Tensor
 from resnet_variants import Network, list_models
 from resnet_variants.registry import build_on, model_config
 
-from .families import CLASSES, each_family, small
+from .families import CLASSES, each_family, each_kind, small
 
 SMALL = [(32, 32), (33, 33), (65, 65), (97, 97)]
 LARGE = [(224, 224), (225, 225), (192, 256), (288, 160)]
@@ -42,7 +42,7 @@ def test_small_images(family: str) -> None:
         _train_at(model, size)
 
 
-@each_family
+@each_kind
 def test_shapes_of_large_images(family: str) -> None:
     model = small(family).to("meta")
     for size in LARGE:

@@ -64,6 +64,8 @@ class SelfCalibratedConv(nn.Module):
         if torch.compiler.is_exporting() and not self.training:
             return self._surroundings_of_any_size(x)
         squares = [min(side, step) for side in size]
+        if torch.jit.is_tracing():  # sizes are tensors then: min would fix its answer
+            squares = [torch.as_tensor(side).clamp(max=step) for side in size]  # type: ignore[misc]
         return F.interpolate(self.k2(F.avg_pool2d(x, squares, step)), size)
 
     def _surroundings_of_any_size(self, x: Tensor) -> Tensor:

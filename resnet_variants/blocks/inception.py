@@ -51,16 +51,21 @@ class MaxPoolUp(nn.Module):
 
 
 class Enlarge(nn.Module):
-    """Zeros around a map that is smaller than ``least``, so that an unpadded window fits."""
+    """``value`` beside a map that is smaller than ``least``, so that an unpadded window fits."""
 
-    def __init__(self, least: int = 3) -> None:
+    def __init__(self, least: int = 3, value: float = 0.0) -> None:
         super().__init__()
         self.least = least
+        self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
-        below = torch.sym_max(self.least - x.shape[2], 0)
-        right = torch.sym_max(self.least - x.shape[3], 0)
-        return F.pad(x, (0, right, 0, below))  # type: ignore[arg-type]  # sizes may be symbols
+        below, right = (self._missing(side) for side in x.shape[2:])
+        return F.pad(x, (0, right, 0, below), value=self.value)
+
+    def _missing(self, side: int) -> int:
+        if torch.jit.is_tracing():  # sizes are tensors then
+            return torch.as_tensor(self.least - side).clamp(min=0)  # type: ignore[return-value]
+        return torch.sym_max(self.least - side, 0)  # type: ignore[return-value]  # or symbols
 
 
 class ScaledResidual(nn.Module):
@@ -95,6 +100,10 @@ class ScaledResidual(nn.Module):
             branch = self.attention(branch)
         branch = self.drop_path(branch)
         return self.act(torch.add(x, branch, alpha=self.scale))
+
+    def zero_init_last(self) -> None:
+        """Start as the identity: no normalisation ends the branch, so its convolution is zero."""
+        nn.init.zeros_(self.expand.conv.weight)
 
 
 class ResidualInception(nn.Module):
@@ -141,3 +150,9 @@ class ResidualInception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         branch = self.expand(self.mixed(x))
         return self.act(add_residual(self.shortcut(x), branch, self.attention, self.drop_path))
+
+    def zero_init_last(self) -> None:
+        """Start as the identity; no effect without an affine."""
+        weight = getattr(self.expand.norm, "weight", None)
+        if weight is not None:
+            nn.init.zeros_(weight)

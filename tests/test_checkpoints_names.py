@@ -72,7 +72,7 @@ TRAVELLERS: list[tuple[str, dict[str, Any]]] = [
     ("resnet50d", SMALL),
     ("seresnet50", SMALL),
     ("ecaresnet50", SMALL),
-    ("legacy_senet154", SMALL | {"base_width": 4}),
+    ("legacy_senet154", SMALL | {"groups": 2, "base_width": 64}),
     ("sknet50", SMALL | {"groups": 2}),
     ("res2net50_26w_4s", SMALL),
     ("resnest50", SMALL),

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from .choices import check_choice
 from .deploy import optimize_for_inference
+from .deploy.pack import PackedConv
 from .network import Network
 from .profiling import profile
 from .registry import create_model, resolve_name
@@ -46,6 +47,10 @@ class Row:
     """share of the machine's float32 peak: a large matrix product in the same rounds"""
     of_floor: float
     """CPU time over that of the network's convolutions and linear layers alone"""
+    intensity: float
+    """FLOPs for each byte of memory access, of the network at this batch size"""
+    roof: float
+    """share of the peak that memory allows at this intensity: a large copy in the same rounds"""
 
 
 def benchmark(
@@ -72,7 +77,7 @@ def benchmark(
         against: peers that have the network: timm, torchvision, pytorchcv
         backends: of optimize_for_inference: torch, inductor, onnxruntime, openvino
         threads: of torch; its own number by default
-        out: folder for benchmark.csv and benchmark.json
+        out: folder for benchmark.csv, benchmark.json and, with matplotlib, roofline.svg
     """
     for peer in against:
         check_choice("against", peer, PEERS)
@@ -114,12 +119,19 @@ def measure(
         ways[way] = partial(net, images)
     matrix = torch.randn(1024, 1024)
     ways["peak"] = lambda: matrix @ matrix
+    block = torch.randn(1 << 24)
+    copied = torch.empty_like(block)
+    ways["copy"] = lambda: copied.copy_(block)
     floor = _floor(model, images)
     ways["floor"] = floor
     times = _rounds(ways, rounds, f"{name}, batch {batch}")
 
-    flops = profile(model, input_size=size).flops * batch
-    peak = 2 * 1024**3 / statistics.median(cpu for cpu, _ in times["peak"])
+    counts = profile(model, input_size=size)
+    flops = counts.flops * batch
+    weights = 4 * counts.params  # bytes, read once a batch
+    intensity = flops / (weights + batch * (counts.memory_access - weights))
+    bandwidth = 2 * 4 * block.numel() / _median(times["copy"])
+    peak = 2 * 1024**3 / _median(times["peak"])
     reference = min(peers, key=lambda way: _median(times[way]), default=None)
     return [
         Row(
@@ -132,9 +144,11 @@ def measure(
             to_peer=_ratio(times[reference], times[way]) if reference else None,
             of_peak=flops / _median(times[way]) / peak,
             of_floor=_ratio(times[way], times["floor"]),
+            intensity=intensity,
+            roof=min(intensity * bandwidth / peak, 1.0),
         )
         for way in times
-        if way not in ("peak", "floor")
+        if way not in ("peak", "copy", "floor")
     ]
 
 
@@ -193,12 +207,16 @@ def _rounds(
 
 
 def _floor(model: Network, images: Tensor) -> Callable[[], None]:
-    """The network's convolutions and linear layers alone, on inputs of their sizes, in
-    channels-last: what no arrangement of the rest can go below in eager torch."""
-    calls: list[tuple[nn.Module, Tensor]] = []
+    """The network's convolutions and linear layers alone, on inputs of their sizes, packed and
+    in channels-last: what no arrangement of the rest can go below with torch's kernels."""
+    work: list[tuple[nn.Module, Tensor]] = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        calls.append((layer, torch.randn(inputs[0].shape)))
+        x = torch.randn(inputs[0].shape)
+        if isinstance(layer, nn.Conv2d) and torch.backends.mkldnn.is_available():
+            x = x.contiguous(memory_format=torch.channels_last)
+            layer = PackedConv(layer, relu=False, input_size=tuple(x.shape))
+        work.append((layer, x))
 
     layers = [m for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
     handles = [layer.register_forward_pre_hook(note) for layer in layers]
@@ -206,10 +224,6 @@ def _floor(model: Network, images: Tensor) -> Callable[[], None]:
         model(images)
     for handle in handles:
         handle.remove()
-    work = [
-        (layer, x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x)
-        for layer, x in calls
-    ]
 
     def run() -> None:
         for layer, x in work:
@@ -248,7 +262,8 @@ def _line(row: Row) -> str:
 
 
 def save(rows: list[Row], out: Path) -> None:
-    """Write ``benchmark.csv`` and ``benchmark.json`` into a folder."""
+    """Write ``benchmark.csv`` and ``benchmark.json`` into a folder, and ``roofline.svg`` where
+    matplotlib is installed."""
     out.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = [asdict(row) for row in rows]
     (out / "benchmark.json").write_text(json.dumps(records, indent=1) + "\n")
@@ -256,3 +271,24 @@ def save(rows: list[Row], out: Path) -> None:
         writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)
+    if importlib.util.find_spec("matplotlib") is not None:
+        _roofline(rows, out / "roofline.svg")
+
+
+def _roofline(rows: list[Row], path: Path) -> None:
+    """Each row a dot: the share of the peak against arithmetic for each byte, under the roof."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    roof = sorted({(row.intensity, row.roof) for row in rows})
+    axes.plot(*zip(*roof, strict=True), color="black", label="roof: matrix product and copy")
+    for way in dict.fromkeys(row.way for row in rows):
+        dots = [row for row in rows if row.way == way]
+        axes.scatter([d.intensity for d in dots], [d.of_peak for d in dots], s=16, label=way)
+    labelled = {(row.model, row.batch): row for row in rows}  # a name once, at its last way
+    for (model, batch), row in labelled.items():
+        axes.annotate(f"{model}, {batch}", (row.intensity, row.of_peak), fontsize=6)
+    axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte", ylabel="share of float32 peak")
+    axes.legend(fontsize=7)
+    figure.savefig(path)

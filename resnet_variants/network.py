@@ -16,7 +16,6 @@ from torch.utils.checkpoint import checkpoint
 
 from .blocks.head import Head
 from .blocks.layers import FrozenBatchNorm2d
-from .blocks.residual import ResidualUnit
 from .blocks.stems import Stem
 from .config import NetworkConfig
 
@@ -103,6 +102,8 @@ class Network(nn.Module):
         self.grad_checkpointing = False
         self.frozen_stages: int | None = None
         self.min_size = max(info.reduction for info in stage_info)
+        # the smallest image of an exported network, where that is larger
+        self.min_export_size = self.min_size
         self._levels = _feature_levels(stem, stage_info)
         self.out_indices: tuple[int, ...] | None = None
         if config.zero_init_last:
@@ -270,12 +271,13 @@ class Network(nn.Module):
         pooled = any(getattr(m, "normalises_pooled", False) for m in self.modules())
         square = max(getattr(m, "normalises_squares", 1) for m in self.modules())
         largest = self.min_size * (2 * square - 1)  # whose smallest map is one square
-        if norms and (pooled or max(h, w) <= largest):
+        one = max(map(self._levels[-1].size, (h, w))) == 1
+        if norms and (pooled or one or max(h, w) <= largest):
             where = "pooled features" if pooled else "a map of 1x1"
             raise ValueError(
                 f"Batch normalisation cannot train on one image: {where} of a batch of 1 have no "
                 'variance. Use a batch of 2 or more, eval(), norm_layer="groupnorm" or '
-                '"frozen_batchnorm"' + ("." if pooled else f", or images over {largest}.")
+                '"frozen_batchnorm"' + ("." if pooled else f", or larger images: over {largest}.")
             )
 
     # Construction ---------------------------------------------------------------------------
@@ -310,8 +312,9 @@ def initialise(model: nn.Module, seed: int) -> None:
 
 def _zero_init_last(model: nn.Module) -> None:
     for unit in model.modules():
-        if isinstance(unit, ResidualUnit):
-            unit.zero_init_last()
+        zero_init_last = getattr(unit, "zero_init_last", None)
+        if callable(zero_init_last):
+            zero_init_last()
 
 
 def _feature_levels(stem: Stem, stages: Sequence[StageInfo]) -> list[FeatureLevel]:

@@ -14,6 +14,7 @@ def test_rows() -> None:
     assert [row.way for row in rows] == ["eager NCHW", "eager channels_last", "torch"]
     assert all(row.to_peer is None for row in rows)  # timm has no such network
     assert all(row.images_per_second > 0 and row.of_peak > 0 and row.of_floor > 0 for row in rows)
+    assert all(row.intensity > 0 and 0 < row.roof <= 1 for row in rows)
 
 
 def test_a_peer_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,6 +25,7 @@ def test_a_peer_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     records = json.loads((tmp_path / "benchmark.json").read_text())
     with (tmp_path / "benchmark.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(records) == 5
+    assert "<svg" in (tmp_path / "roofline.svg").read_text()
     ways = {record["way"]: record for record in records}
     assert {"timm eager", "torchvision eager"} <= set(ways)
     assert 1.0 in (ways["timm eager"]["to_peer"], ways["torchvision eager"]["to_peer"])

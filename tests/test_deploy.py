@@ -96,4 +96,6 @@ def test_refused() -> None:
         optimize_for_inference(model.eval(), images, "torhc")
     with pytest.raises(ValueError, match="rounds"):
         optimize_for_inference(model, images, rounds=0)
+    with pytest.raises(ValueError, match="example is on meta"):
+        optimize_for_inference(model, images.to("meta"))
     assert "inductor" in BACKENDS

@@ -67,6 +67,13 @@ def test_refused() -> None:
         create_model("bn_inception", stem="cifa")
 
 
+def test_branches_can_start_at_zero() -> None:
+    model = create_model("inception_resnet_v2", zero_init_last=True, layers=(1, 1, 1)).eval()
+    x = torch.randn(1, 2080, 2, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(model.stages[2][2](x), x)
+
+
 def test_drop_path() -> None:
     torch.manual_seed(0)
     model = create_model("inception_resnet_v2", drop_path_rate=0.5, layers=(1, 1, 1))

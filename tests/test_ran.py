@@ -40,6 +40,17 @@ def test_any_size(unit: str, size: tuple[int, int]) -> None:
         assert model(torch.randn(1, 3, *size)).shape == (1, 5)
 
 
+def test_masks_deeper_than_the_network() -> None:
+    """A map of one position stays one, and larger ones are pooled as in the authors' masks."""
+    model = create_model("ran56", mask_depths=(4, 3, 2), **THIN).eval()
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 32, 33)).shape == (1, 5)
+    pool = model.stages[0][1].mask.pool
+    assert torch.equal(pool(torch.full((1, 1, 1, 1), -2.0)), torch.full((1, 1, 1, 1), -2.0))
+    x = torch.randn(1, 2, 6, 7)
+    assert torch.equal(pool(x), nn.MaxPool2d(3, 2, ceil_mode=True)(x))
+
+
 @pytest.mark.parametrize("name", ["ran56_cifar", "ran92_cifar"])
 def test_cifar(name: str) -> None:
     model = create_model(name, device="meta")
@@ -95,6 +106,23 @@ def test_every_parameter_learns_and_branches_drop() -> None:
     dropped = (unit(x) == x).flatten(1).all(1).float().mean().item()
     assert 0.05 < dropped < 0.6
     assert not (unit.eval()(x) == x).flatten(1).all(1).any()
+
+
+@pytest.mark.parametrize("unit", ["resnet", "resnext", "inception"])
+def test_branches_can_start_at_zero(unit: str) -> None:
+    model = create_model("ran56", unit=unit, groups=8, zero_init_last=True, **THIN).eval()
+    x = torch.rand(2, 128, 4, 4)  # not negative: units that end in an activation keep it, too
+    with torch.no_grad():
+        torch.testing.assert_close(model.stages[3][2](x), x)
+
+
+def test_without_normalisation_the_shortcut_stays_raw() -> None:
+    unit = create_model("ran56", norm_layer="identity", **THIN).eval().stages[3][2]
+    x = torch.randn(2, 128, 4, 4)
+    kept = x.clone()
+    with torch.no_grad():
+        unit(x)
+    assert torch.equal(x, kept)
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,10 @@ class SpatialMask(nn.Module):
 class Mask(nn.Module):
     """The mask branch: down to a small map that sees everything, and up again.
 
-    (N, C, H, W) and a size to (N, C, *size). ``down`` are the units of each level, behind a
-    pooling of 3x3 with stride 2 that rounds up and does not pad, as the authors' Caffe; ``up``
-    those behind each bilinear upsampling but the last (aligned corners) and the addition of
-    what ``skip`` makes of that level. At full resolution nothing is added. A single level
-    without pooling is a mask without a bottom.
+    (N, C, H, W) and a size to (N, C, *size). ``down`` are the units of each level, behind
+    ``pool``; ``up`` those behind each bilinear upsampling but the last (aligned corners) and
+    the addition of what ``skip`` makes of that level. At full resolution nothing is added. A
+    single level without pooling is a mask without a bottom.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Mask(nn.Module):
         skip: Sequence[nn.Module],
         up: Sequence[nn.Module],
         *,
-        pooled: bool,
+        pool: nn.Module | None,
         channels: int,
         preactivated: bool,
         mask: str,
@@ -64,7 +63,7 @@ class Mask(nn.Module):
         act: ActFactory,
     ) -> None:
         super().__init__()
-        self.pool: nn.Module = nn.MaxPool2d(3, 2, ceil_mode=True) if pooled else nn.Identity()
+        self.pool = pool or nn.Identity()
         self.down = nn.ModuleList(down)
         self.skip = nn.ModuleList(skip)
         self.up = nn.ModuleList(up)

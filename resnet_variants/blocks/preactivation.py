@@ -17,6 +17,8 @@ class PreActivation(nn.Sequential):
         super().__init__()
         self.norm = norm(channels)
         self.act = act()
+        if isinstance(self.norm, nn.Identity) and hasattr(self.act, "inplace"):
+            setattr(self.act, "inplace", False)  # noqa: B010  # else the shortcut is overwritten
 
 
 class PreActUnit(nn.Module):
@@ -57,3 +59,7 @@ class PreActUnit(nn.Module):
         shortcut = self.shortcut(y if self.projects else x)
         branch = self.conv3(self.conv2(self.conv1(y)))
         return add_residual(shortcut, branch, self.attention, self.drop_path)
+
+    def zero_init_last(self) -> None:
+        """Start as the identity: no normalisation ends the branch, so its convolution is zero."""
+        nn.init.zeros_(self.conv3.conv.weight)

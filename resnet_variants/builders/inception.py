@@ -268,7 +268,10 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
             windows += ((3, 2, 0),)
         info.append(StageInfo(channels, reduction, windows=windows))
     head = _head(config, 1536, final=conv(2080, 1536))
-    return Network(stem, stages, head, config, stage_info=info)
+    network = Network(stem, stages, head, config, stage_info=info)
+    if not cifar:
+        network.min_export_size = 75  # where no map is smaller than a window
+    return network
 
 
 def _block35(conv: Any, channels: int) -> tuple[list[nn.Module], int]:

@@ -21,7 +21,7 @@ from ..blocks.attention import GateFactory
 from ..blocks.attention_module import LEARNING, MASKS, AttentionModule, Mask
 from ..blocks.drop_path import drop_path_rates
 from ..blocks.head import Head
-from ..blocks.inception import ResidualInception
+from ..blocks.inception import Enlarge, ResidualInception
 from ..blocks.layers import ConvNormAct, act_factory, norm_factory
 from ..blocks.preactivation import PreActivation, PreActUnit
 from ..blocks.residual import Bottleneck
@@ -149,14 +149,14 @@ def build_ran(config: RANConfig) -> Network:
             act=act,
         )
 
-    def module(channels: int, mask_depth: int) -> AttentionModule:
+    def module(channels: int, mask_depth: int, halvings: int) -> AttentionModule:
         def trunk_units(n: int) -> nn.Sequential:
             return nn.Sequential(*[unit(channels, channels) for _ in range(n)])
 
         return AttentionModule(
             trunk_units(config.p),
             trunk_units(config.t),
-            _mask(config, unit, channels, mask_depth),
+            _mask(config, unit, channels, mask_depth, halvings),
             trunk_units(config.p),
             learning=config.learning,
         )
@@ -167,7 +167,9 @@ def build_ran(config: RANConfig) -> Network:
         stride = 2 if i or reduction == 2 else 1
         units = [unit(channels, width, stride)]
         if i < len(config.modules):
-            units += [module(width, config.mask_depths[i]) for _ in range(config.modules[i])]
+            halvings = len(config.modules) - i
+            depth = config.mask_depths[i]
+            units += [module(width, depth, halvings) for _ in range(config.modules[i])]
         else:
             units += [unit(width, width) for _ in range(config.tail - 1)]
         stages.append(nn.Sequential(*units))
@@ -184,7 +186,15 @@ def build_ran(config: RANConfig) -> Network:
     return Network(stem, stages, head, config, stage_info=info)
 
 
-def _mask(config: RANConfig, unit: Callable[..., nn.Module], channels: int, depth: int) -> Mask:
+def _mask(
+    config: RANConfig, unit: Callable[..., nn.Module], channels: int, depth: int, halvings: int
+) -> Mask:
+    """A mask of ``depth`` poolings where the network itself halves the map ``halvings`` times."""
+    # Rounds up and does not pad, as the authors' Caffe.
+    pool: nn.Module = nn.MaxPool2d(3, 2, ceil_mode=True)
+    if depth > halvings:  # small images come down to one position, which such a pooling refuses
+        pool = nn.Sequential(Enlarge(2, float("-inf")), pool)
+
     def units(n: int) -> nn.Sequential:
         return nn.Sequential(*[unit(channels, channels, gated=False) for _ in range(n)])
 
@@ -193,7 +203,7 @@ def _mask(config: RANConfig, unit: Callable[..., nn.Module], channels: int, dept
         [units(config.r * (2 if level == levels - 1 else 1)) for level in range(levels)],
         [units(1) for _ in range(levels - 1)],
         [units(config.r) for _ in range(levels - 1)],
-        pooled=depth > 0,
+        pool=pool if depth else None,
         channels=channels,
         preactivated=config.unit == "resnet",
         mask=config.mask,

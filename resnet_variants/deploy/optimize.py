@@ -77,13 +77,18 @@ def optimize_for_inference(
     takes minutes). ``example`` is a batch of images as they will come; others work, too.
     ``keep_memory`` opts in to ``keep_freed_memory``, for the whole process.
 
-    The model stays as it is and must be in eval mode. Raises ValueError when it is not, for an
-    unknown back end, or when outputs differ by more than 1e-3; ImportError for a back end that
-    is not installed.
+    The model stays as it is and must be in eval mode. Raises ValueError when it is not, for
+    images on another device, an unknown back end, or when outputs differ by more than 1e-3;
+    ImportError for a back end that is not installed.
     """
     check_choice("backend", backend, ("auto", *BACKENDS))
     if model.training:
         raise ValueError("The network is in training mode: call model.eval() before deploying it.")
+    if example.device.type != "cpu":
+        raise ValueError(
+            f"example is on {example.device}: this prepares a network for the CPU. "
+            "On other devices use torch.compile(model)."
+        )
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, not {rounds}.")
     with torch.inference_mode():

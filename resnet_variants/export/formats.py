@@ -46,7 +46,7 @@ def export_program(
     images = example_images(model) if images is None else images
     if not dynamic:
         return torch.export.export(model, (images,))
-    least = getattr(model, "min_size", 1)
+    least = getattr(model, "min_export_size", 1)
     dims = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
     # Sizes as if unknown, so that a batch or a map of 1 gets no graph of its own, and what
     # cannot be proved (two ways to round up agree) is checked when the program runs.
@@ -72,9 +72,16 @@ def _forget_strides(program: ExportedProgram) -> None:
     program.graph_module.recompile()
 
 
-def example_images(model: nn.Module, batch_and_size: tuple[int, int, int] = EXAMPLE) -> Tensor:
+def example_size(model: nn.Module) -> tuple[int, int, int]:
+    """Batch, height and width to trace with: ``EXAMPLE``, or larger where the network needs it."""
+    batch, height, width = EXAMPLE
+    least = getattr(model, "min_export_size", 1) + 2
+    return batch, max(height, least), max(width, least)
+
+
+def example_images(model: nn.Module, batch_and_size: tuple[int, int, int] | None = None) -> Tensor:
     """Random images that the network takes, on its device and in its type."""
-    batch, height, width = batch_and_size
+    batch, height, width = batch_and_size or example_size(model)
     like = next(model.parameters())
     chans: int = getattr(getattr(model, "config", None), "in_chans", 3)
     generator = torch.Generator().manual_seed(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..network import Network
 from .check import Difference, check
-from .formats import EXAMPLE, FORMATS, example_images
+from .formats import FORMATS, example_images, example_size
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ def export_model(
     name = _format_of(path) if to is None else to
     form = FORMATS[name]
     if size is None:
-        size = EXAMPLE if dynamic else (1, 224, 224)
+        size = example_size(model) if dynamic else (1, 224, 224)
     images = example_images(model, size)
     training = model.training
     model.eval()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         form.write(model, images, path, dynamic)
-        sizes = [size, *_other_sizes(model.min_size)] if dynamic else [size]
+        sizes = [size, *_other_sizes(model.min_export_size)] if dynamic else [size]
         differences = check(model, form.load(path), sizes, tolerance=tolerance)
     finally:
         model.train(training)

@@ -162,6 +162,10 @@ stages.{s}.{b}.attention.fc{i} = features.stage{s+1}.unit{b+1}.se.conv{i} (1x1)
 in stages.{s}.{b}. = features.stage{s+1}.unit{b+1}.body.
 conv{i}.conv = conv{i}.conv
 conv{i}.norm = conv{i}.bn
+[resnet: conv=self_calibrated shortcut=conv]
+in stages.{s}.{b}.shortcut. = features.stage{s+1}.unit{b+1}.identity_block.
+conv = conv
+norm = bn
 [resnet: shortcut=conv]
 in stages.{s}.{b}.shortcut. = features.stage{s+1}.unit{b+1}.identity_conv.
 conv = conv

@@ -44,7 +44,6 @@ def test_torchscript(family: str, tmp_path: Path) -> None:
 @pytest.mark.ability("OpenVINO, any size")
 @each_family
 def test_openvino(family: str, tmp_path: Path) -> None:
-    pytest.importorskip("openvino")
     export_model(small(family), tmp_path / "network.xml")
 
 

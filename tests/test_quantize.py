@@ -56,7 +56,6 @@ def test_onnx(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_openvino(tmp_path: Path) -> None:
-    pytest.importorskip("nncf")
     done = quantize(trained("ResNet"), crops(), tmp_path / "int8.xml")
     assert done.sqnr > 10 and done.agreement >= 0.8
     assert done.bytes < 0.5 * done.float_bytes

@@ -59,6 +59,8 @@ PYTORCHCV = {
     "scneta101": "scnet101_v1d",
     "resnext29_32x4d_cifar10": "resnext29_32x4d_cifar",
     "resnext29_16x64d_cifar10": "resnext29_16x64d_cifar",
+    "resnext29_32x4d_cifar100": "resnext29_32x4d_cifar100",
+    "inceptionresnetv2": "inception_resnet_v2",
     **{
         f"regnet{kind}{size}": f"regnet{kind}_{size}"
         for kind in "xy"
@@ -68,24 +70,48 @@ PYTORCHCV = {
 
 # Networks of pytorchcv that are a configuration here, not a name.
 V1 = {"shuffle_at": "before", "shuffle_order": "paper", "pool_first": False}
-CHANGES: dict[str, dict[str, Any]] = {
-    **{f"shufflenet_g{groups}_w1": V1 for groups in (1, 2, 3, 4, 8)},
-    "shufflenet_g3_wd2": V1,
-    "shufflenetv2_wd2": {"stem_pool": "max_ceil"},
-    "shufflenetv2_w1": {"stem_pool": "max_ceil"},
-    "bninception": {"conv_bias": True},
-    "seresnet50": {"stride_in": "conv1"},
-    "seresnet18": {"attention_args": {"divisor": 1}},
+V1_SIZES = {"w1": "x1_0", "w3d4": "x0_75", "wd2": "x0_5", "wd4": "x0_25"}
+# The two widest have 1553 and 2153 channels before the classifier, not the paper's 1024 and 2048.
+V2_SIZES = {
+    "wd2": ("x0_5", {}),
+    "w1": ("x1_0", {}),
+    "w3d2": ("x1_5", {"head_width": 1553}),
+    "w2": ("x2_0", {"head_width": 2153}),
 }
-PYTORCHCV |= {
-    **{f"shufflenet_g{groups}_w1": f"shufflenet_v1_g{groups}_x1_0" for groups in (1, 2, 3, 4, 8)},
-    "shufflenet_g3_wd2": "shufflenet_v1_g3_x0_5",
-    "shufflenetv2_wd2": "shufflenet_v2_x0_5",
-    "shufflenetv2_w1": "shufflenet_v2_x1_0",
-    "bninception": "bn_inception",
-    "seresnet50": "seresnet50",
-    "seresnet18": "seresnet18",
+CONFIGURED: dict[str, tuple[str, dict[str, Any]]] = {
+    **{
+        f"shufflenet_g{groups}_{size}": (f"shufflenet_v1_g{groups}_{here}", V1)
+        for groups in (1, 2, 3, 4, 8)
+        for size, here in V1_SIZES.items()
+        if groups in (1, 3) or size == "w1"
+    },
+    **{
+        f"shufflenetv2{form}_{size}": (f"shufflenet_v2_{here}", width | changes)
+        for form, changes in {"": {"stem_pool": "max_ceil"}, "b": {"downsample": "keep"}}.items()
+        for size, (here, width) in V2_SIZES.items()
+    },
+    **{
+        f"{gate}resnet{depth}_cifar{classes}": (
+            f"{gate}resnet{depth}_cifar{'' if classes == '10' else classes}",
+            {"shortcut": "conv"},
+        )
+        for gate in ("", "se")
+        for depth in (20, 56, 110)
+        for classes in ("10", "100")
+    },
+    "resnet1202_cifar10": ("resnet1202_cifar", {"shortcut": "conv"}),
+    "bninception": ("bn_inception", {"conv_bias": True}),
+    "resnet200": ("resnet200", {"stride_in": "conv1"}),
+    **{
+        f"seresnet{depth}": (f"seresnet{depth}", {"stride_in": "conv1"}) for depth in (50, 101, 152)
+    },
+    **{
+        f"seresnet{depth}": (f"seresnet{depth}", {"attention_args": {"divisor": 1}})
+        for depth in (18, 34)
+    },
 }
+CHANGES = {there: changes for there, (_, changes) in CONFIGURED.items()}
+PYTORCHCV |= {there: here for there, (here, _) in CONFIGURED.items()}
 
 # One small network for each thing that a dialect must say; the others are under the slow mark.
 QUICK = set(
@@ -100,6 +126,8 @@ QUICK = set(
     pytorchcv-regnety002 pytorchcv-resnext29_32x4d_cifar10 pytorchcv-shufflenet_g1_w1
     pytorchcv-shufflenet_g3_w1 pytorchcv-shufflenetv2_wd2
     pytorchcv-seresnet50 pytorchcv-seresnet18 pytorchcv-bninception
+    pytorchcv-resnet20_cifar10 pytorchcv-seresnet20_cifar10 pytorchcv-shufflenetv2b_w1
+    pytorchcv-resnet56_cifar10 pytorchcv-resnet110_cifar10
     """.split()
 )
 
@@ -156,7 +184,9 @@ def test_round_trip(make: Callable[[str], nn.Module], there: str, here: str) -> 
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
 
-    size = 32 if "cifar" in here else 224 if make is _pytorchcv else 96  # its heads pool 7x7
+    # pytorchcv's heads pool 7x7, or 8x8
+    native = 32 if "cifar" in here else 299 if "inception_resnet" in here else 224
+    size = min(native, 96) if make is not _pytorchcv else native
     image = fill.image((1, 3, size, size))
     with torch.inference_mode():
         ours, expected = model(image), peer(image)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_variants import create_model, model_config, profile
+from resnet_variants import create_model, list_models, model_config, profile
 from resnet_variants.blocks.attention_module import MASKS, AttentionModule
 
 THIN = dict(widths=(64, 64, 64, 128), stem_width=16, num_classes=5)
@@ -51,9 +51,11 @@ def test_masks_deeper_than_the_network() -> None:
     assert torch.equal(pool(x), nn.MaxPool2d(3, 2, ceil_mode=True)(x))
 
 
-@pytest.mark.parametrize("name", ["ran56_cifar", "ran92_cifar"])
+@pytest.mark.parametrize("name", list_models("ran*_cifar"))
 def test_cifar(name: str) -> None:
+    """The number in the name counts the trunk's layers."""
     model = create_model(name, device="meta")
+    assert model.config.depth == int(name.removeprefix("ran").removesuffix("_cifar"))
     assert model(torch.empty(2, 3, 32, 32, device="meta")).shape == (2, 10)
 
 

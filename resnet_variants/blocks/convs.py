@@ -21,6 +21,8 @@ ConvFactory = Callable[..., nn.Module]
 C = TypeVar("C", bound=ConvFactory)
 
 CONVS: Registry[ConvFactory] = Registry("conv")
+GIVEN = ("out_channels", "stride", "dilation", "groups", "first", "norm", "act")
+"""arguments of a part that the network gives it, beside the first"""
 
 
 def register_conv(name: str) -> Callable[[C], C]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -134,14 +134,21 @@ def act_factory(act: str | Callable[[], nn.Module]) -> ActFactory:
     return make
 
 
-def check_args(kind: str, name: object, make: Callable[..., Any], args: Mapping[str, Any]) -> None:
-    """Refuse arguments that ``make`` does not take; the first parameter is the builder's."""
+def check_args(
+    kind: str,
+    name: object,
+    make: Callable[..., Any],
+    args: Mapping[str, Any],
+    given: Collection[str] = (),
+) -> None:
+    """Refuse arguments that ``make`` does not take, or that are ``given`` by the builder, as the
+    first always is."""
     parameters = list(inspect.signature(make).parameters.values())[1:]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    valid = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    valid = [key for key in named if key not in given]
     for key in args:
-        if key not in valid:
+        if key in given or (key not in valid and not takes_all):
             raise unknown(f"argument of {kind}={name!r}", key, valid)
 
 

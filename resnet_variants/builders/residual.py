@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..blocks.attention import GateFactory
-from ..blocks.convs import ConvFactory, mid_channels, resolve_conv
+from ..blocks.convs import GIVEN, ConvFactory, mid_channels, resolve_conv
 from ..blocks.drop_path import drop_path_rates
 from ..blocks.head import Head
 from ..blocks.layers import act_factory, check_args, norm_factory
@@ -42,7 +42,8 @@ class ResidualConfig(NetworkConfig):
     """A stem, stages of residual units, a head. Subclasses say what shape the stages have."""
 
     stem: str = "conv7"
-    """``conv7``, ``deep`` (ResNet-C), ``deep64``, ``tiered``, ``conv3``, ``cifar``"""
+    """``conv7``, ``deep`` (ResNet-C), ``deep64``, ``tiered``, ``conv3``,
+    ``conv3_pool``, ``cifar``"""
     stem_width: int | None = None
     """channels that the stem gives; None: the stem's own"""
     stem_pool: str = "max"
@@ -75,7 +76,7 @@ class ResidualConfig(NetworkConfig):
         for gate, args in zip(self.stage_attention, self.stage_attention_args, strict=True):
             check_gate(gate, args)
         for args in self.stage_conv_args:
-            check_args("conv", self.conv, resolve_conv(self.conv), args)
+            check_args("conv", self.conv, resolve_conv(self.conv), args, GIVEN)
         first = self.stage_shapes[0].out
         if self.shortcut == "pad" and self.stem_channels > first:
             raise ValueError(

@@ -16,7 +16,9 @@ M236 = {"modules": (5, 6, 7)}
 M452 = M236 | {"p": 2, "t": 4, "r": 3}
 NEXT = {"unit": "resnext"}
 
-# The paper does not say how its CIFAR networks are made. This reconstruction has their depth.
+# The paper gives every stage of its CIFAR networks as many modules (36 m + 20 layers for m of them)
+# and says no more. This reconstruction has 1.89, 4.87 and 9.43 million parameters at depths 92,
+# 236 and 452, where the paper has 1.9, 5.1 and 8.6.
 CIFAR = BASE.replace(
     stem="cifar",
     stem_width=16,
@@ -46,13 +48,8 @@ ENTRIES = [
         "RAN",
         WANG,
         CIFAR,
-        {
-            "ran56_cifar": M56,
-            "ran92_cifar": M92,
-            "ran164_cifar": M164,
-            "ran236_cifar": M236,
-            "ran452_cifar": M452,
-        },
+        {f"ran{36 * m + 20}_cifar": {"modules": (m, m, m)} for m in (1, 2, 3, 4, 6)}
+        | {"ran452_cifar": {"modules": (6, 6, 6), "p": 2, "t": 4, "r": 3}},
         input_size=32,
     ),
 ]

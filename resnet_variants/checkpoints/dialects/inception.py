@@ -88,6 +88,40 @@ in stages.{s}.{b}.branches. = features.stage{s}.unit{b+1}.branches.
 """
     )
     + "[bn_inception]\nhead.fc = output\n"
+    + conv_bn(
+        """
+[inception_resnet_v2: stem=imagenet attention=None]
+stem.convs.0.1 = features.init_block.conv1
+stem.convs.1.1 = features.init_block.conv2
+stem.convs.2 = features.init_block.conv3
+stages.0.0 = features.init_block.conv4
+stages.0.1.1 = features.init_block.conv5
+head.final = features.final_conv
+in stages.0.3.branches. = features.init_block.block.branches.
+0 = branch1.conv
+3.1 = branch4.conv
+{i}.{j} = branch{i+1}.conv_list.conv{j+1}
+in stages.1.0.branches. = features.stage2.unit1.branches.
+0.1 = branch1.conv_list.conv1
+1.2.1 = branch2.conv_list.conv3
+1.{j} = branch2.conv_list.conv{j+1}
+in stages.2.0.branches. = features.stage3.unit1.branches.
+{i}.{j}.1 = branch{i+1}.conv_list.conv{j+1}
+{i}.{j} = branch{i+1}.conv_list.conv{j+1}
+in stages.0.{b}.mixed.branches. = features.stage1.unit{b-3}.branches.
+0 = branch1.conv
+{i}.{j} = branch{i+1}.conv_list.conv{j+1}
+in stages.{s}.{b}.mixed.branches. = features.stage{s+1}.unit{b+1}.branches.
+0 = branch1.conv
+{i}.{j} = branch{i+1}.conv_list.conv{j+1}
+"""
+    )
+    + """
+[inception_resnet_v2: stem=imagenet attention=None]
+stages.0.{b}.expand.conv = features.stage1.unit{b-3}.conv
+stages.{s}.{b}.expand.conv = features.stage{s+1}.unit{b+1}.conv
+head.fc = output.fc
+"""
 )
 
 TIMM = (

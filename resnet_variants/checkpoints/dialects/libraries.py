@@ -112,6 +112,23 @@ projection.0.conv = dw_conv4
 projection.0.norm = dw_bn4
 projection.1.conv = expand_conv5
 projection.1.norm = expand_bn5
+[shufflenet_v2: downsample=keep shuffle_at=end stem_pool=max residual=False attention=None]
+stem.convs.0.conv = features.init_block.conv.conv
+stem.convs.0.norm = features.init_block.conv.bn
+head.final.conv = features.final_block.conv
+head.final.norm = features.final_block.bn
+head.fc = output
+in stages.{s}.{b}. = features.stage{s+1}.unit{b+1}.
+conv1.conv = conv1.conv
+conv1.norm = conv1.bn
+conv2.conv = dconv.conv
+conv2.norm = dconv.bn
+conv3.conv = conv2.conv
+conv3.norm = conv2.bn
+projection.0.conv = shortcut_dconv.conv
+projection.0.norm = shortcut_dconv.bn
+projection.1.conv = shortcut_conv.conv
+projection.1.norm = shortcut_conv.bn
 [regnet|anynet: stem=conv3 shortcut=conv conv=plain attention=None|se]
 stem.convs.0.conv = features.init_block.conv
 stem.convs.0.norm = features.init_block.bn

@@ -36,6 +36,8 @@ COMMANDS: dict[str, Command] = {
     "train": Command("comparison.cli:train", "train one model", "train"),
     "report": Command("comparison.cli:report", "tables and plot of a finished comparison", "train"),
     "predict": Command("checkpoints.commands:predict", "what a network sees in an image"),
+    "explain": Command("explain.cli:explain", "pictures of what a network looks at", "explain"),
+    "draw": Command("explain.cli:draw", "a diagram of a network, or of two", "explain"),
     "export": Command("export.cli:export", "a file for another runtime, checked", "export"),
     "benchmark": Command("benchmark:benchmark", "speed here, beside the peers", "bench"),
     "convert": Command("checkpoints.commands:convert", "weights from one dialect to another"),

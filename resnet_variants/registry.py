@@ -107,6 +107,11 @@ def list_families() -> list[str]:
     return list(dict.fromkeys(_MODELS[name].family for name in _MODELS))
 
 
+def image_size(name: str) -> int:
+    """Side of the images that a model of the zoo is made for."""
+    return _entry(name).input_size
+
+
 def is_model(name: str) -> bool:
     """Whether ``create_model`` knows the name."""
     return name in _MODELS or name in _ALIASES

@@ -9,8 +9,9 @@ import torch
 import tyro
 from PIL import Image
 
+from ..network import Network
 from ..registry import create_model, is_model, model_config
-from .catalogue import weights_info
+from .catalogue import Weights, find_weights, list_weights, weights_info
 from .dialects import OWN
 from .files import write_checkpoint
 from .loading import export_state_dict
@@ -67,28 +68,18 @@ def predict(
         model: a model's name, or a file that resnet_variants.save wrote
         images: image files
         checkpoint: weights of the model; published ones by default
-        weights: tag of the published weights; with CHECKPOINT: whose preprocessing to use
+        weights: tag of the published weights; with CHECKPOINT: whose preprocessing to
+            use, resnet50.tv_in1k for instance
         top: how many classes to print
         device: where to run
     """
     if not images:
         raise ValueError("Name at least one image.")
-    for path in images:
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no image {path}.")
-    if not is_model(model) and Path(model).is_file():
-        network = load(model, device=device)
-    elif checkpoint is not None:
-        network = create_model(model, checkpoint_path=checkpoint, device=device)
-    else:
-        network = create_model(model, pretrained=weights or True, device=device)
-    known = weights_of(network)
-    if known is None and is_model(model):
-        known = weights_info(model, weights)
+    opened = [open_image(path) for path in images]
+    network, known = open_network(model, checkpoint=checkpoint, weights=weights, device=device)
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
     network.eval()
-    opened = [_open(path) for path in images]
     for path, image in zip(images, opened, strict=True):
         with torch.inference_mode():
             batch = transform(image).unsqueeze(0).to(device)
@@ -99,7 +90,29 @@ def predict(
             print(f"  {100 * share:6.2f} %  {names[number]}")
 
 
-def _open(path: Path) -> Image.Image:
+def open_network(
+    model: str, *, checkpoint: Path | None, weights: str | None, device: str
+) -> tuple[Network, Weights | None]:
+    """The network that a command names, filled, and the entry of the catalogue that says how its
+    images are prepared, where one does: the options are those of ``predict``."""
+    if not is_model(model) and Path(model).is_file():
+        network = load(model, device=device)
+    elif checkpoint is not None:
+        network = create_model(model, checkpoint_path=checkpoint, device=device)
+    else:
+        network = create_model(model, pretrained=weights or True, device=device)
+    known = weights_of(network)
+    if known is None and weights is not None and (found := find_weights(weights)) is not None:
+        known = found
+    elif known is None and is_model(model) and (weights or list_weights(model)):
+        known = weights_info(model, weights)
+    return network, known
+
+
+def open_image(path: Path) -> Image.Image:
+    """The image in a file, in red, green and blue."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no image {path}.")
     try:
         return Image.open(path).convert("RGB")
     except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ..blocks.attention import GateFactory
-from ..builders.stages import check_gate, make_gate
+from ..builders.stages import check_gate, make_gate, resolve_gate
+from ..choices import unknown
+from .watching import output_shapes
 
+Shapes = Mapping[str, list[tuple[int, ...]]]
+# what Inception and DenseNet are made of, by the names of their classes
+_BLOCK = re.compile(r"Inception[A-Z]?|_?DenseBlock")
 Where = str | type[nn.Module] | Callable[[str, nn.Module], bool]
 
 
@@ -40,7 +45,7 @@ class AttachReport:
 
     def remove(self) -> None:
         """Take the gates off: the host is what it was."""
-        for each in self.attached:
+        for each in reversed(self.attached):  # a module inside another was gated first
             module = self.model.get_submodule(each.name)
             if isinstance(module, Gated):
                 _put(self.model, each.name, module.host)
@@ -74,118 +79,106 @@ def attach_attention(
 
     ``where`` chooses the modules: a module type, a pattern of names (a regular expression that
     matches the whole name), or a function of name and module. None gates where the papers do:
-    residual units before the shortcut's addition (their last normalisation), and elsewhere
-    every module whose convolutions end a stage of resolution. ``example`` is an image batch
-    that is run once to see the channels; (1, 3, 224, 224) zeros unless given.
+    residual units before the shortcut's addition; without such units the blocks of Inception
+    and DenseNet; without those every convolution. ``example`` is an image batch that is run
+    once to see the channels; (1, 3, 224, 224) zeros unless given.
 
-    The modules' outputs must be feature maps (N, C, H, W). Nothing is changed when one is not,
-    or when nothing matches: ValueError. Returns a report of where the gates landed, which can
-    also take them off again.
+    The modules' outputs must be feature maps (N, C, H, W), of one number of channels. Nothing
+    is changed when one is not, or when nothing matches: ValueError. Returns a report of where
+    the gates landed, which can also take them off again.
     """
-    check_gate(attention, attention_args or {})
-    shapes = _output_shapes(model, example)
+    args = attention_args or {}
+    check_gate(attention, args)
+    if resolve_gate(attention) is None:
+        raise ValueError(f"attention={attention!r} names no gate to attach.")
+    shapes = _shapes(model, example)
     chosen = _choose(model, where, shapes)
     if not chosen:
-        raise ValueError(
-            f"where={where!r} matches no module of this {type(model).__name__} that ran. "
-            f"Its modules: {', '.join(list(shapes)[:12])}, …"
-        )
-    for name in chosen:
-        if len(shapes[name]) != 4:
-            raise ValueError(
-                f"{name} gives {shapes[name]}, which is no feature map (N, C, H, W) to gate."
-            )
+        raise unknown(f"place where= in this {type(model).__name__}", where, shapes)
+    channels = {name: _channels(name, shapes[name]) for name in chosen}
     like = next(model.parameters())
     attached = []
-    for name in chosen:
-        channels = shapes[name][1]
-        gate = make_gate(attention, attention_args or {}, channels, channels, norm=nn.BatchNorm2d)
+    for name, count in channels.items():
+        gate = make_gate(attention, args, count, count, norm=nn.BatchNorm2d)
         assert gate is not None
-        gate.to(device=like.device, dtype=like.dtype).train(model.training)
-        _put(model, name, Gated(model.get_submodule(name), gate))
-        attached.append(Attachment(name, channels, sum(p.numel() for p in gate.parameters())))
+        host = model.get_submodule(name)
+        gate.to(device=like.device, dtype=like.dtype)
+        _put(model, name, Gated(host, gate).train(host.training))
+        attached.append(Attachment(name, count, sum(p.numel() for p in gate.parameters())))
     return AttachReport(model, tuple(attached))
 
 
-def _output_shapes(model: nn.Module, example: Tensor | None) -> dict[str, tuple[int, ...]]:
-    """Shape of each module's output, in the order in which they ran; eval mode, no gradient."""
+def _shapes(model: nn.Module, example: Tensor | None) -> Shapes:
     like = next(model.parameters())
-    if example is None:
-        example = torch.zeros(1, 3, 224, 224, device=like.device, dtype=like.dtype)
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def hook(_: nn.Module, __: tuple[Any, ...], out: Any) -> None:
-            shapes[name] = tuple(out.shape) if isinstance(out, Tensor) else ()
-
-        return module.register_forward_hook(hook)
-
-    handles = [watch(name, module) for name, module in model.named_modules() if name]
-    training = {module: module.training for module in model.modules()}
+    if example is not None:
+        return output_shapes(model, example)
+    example = torch.zeros(1, 3, 224, 224, device=like.device, dtype=like.dtype)
     try:
-        with torch.no_grad():
-            model.eval()(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, mode in training.items():
-            module.training = mode
-    return shapes
+        return output_shapes(model, example)
+    except RuntimeError as error:
+        raise ValueError(
+            f"This {type(model).__name__} takes no image (1, 3, 224, 224): give example=, a batch "
+            f"that it takes. It said: {error}"
+        ) from error
 
 
-def _choose(
-    model: nn.Module, where: Where | None, shapes: Mapping[str, tuple[int, ...]]
-) -> list[str]:
+def _channels(name: str, shapes: Sequence[tuple[int, ...]]) -> int:
+    """Of what a module gives each time it runs."""
+    if any(len(shape) != 4 for shape in shapes):
+        found = shapes[0] or "no tensor"
+        raise ValueError(f"{name} gives {found}, which is no feature map (N, C, H, W) to gate.")
+    counts = {shape[1] for shape in shapes}
+    if len(counts) > 1:
+        raise ValueError(
+            f"{name} runs {len(shapes)} times in a pass, with {sorted(counts)} channels: one gate "
+            "cannot take them all. Choose modules that run once."
+        )
+    return counts.pop()
+
+
+def _choose(model: nn.Module, where: Where | None, shapes: Shapes) -> list[str]:
     modules = {name: model.get_submodule(name) for name in shapes}
     if where is None:
         return _as_papers(modules, shapes)
     if isinstance(where, str):
-        pattern = re.compile(where)
+        try:
+            pattern = re.compile(where)
+        except re.error as error:
+            raise ValueError(f"where={where!r} is no regular expression: {error}.") from None
         return [name for name in modules if pattern.fullmatch(name)]
     if isinstance(where, type):
         return [name for name, module in modules.items() if isinstance(module, where)]
     return [name for name, module in modules.items() if where(name, module)]
 
 
-def _as_papers(
-    modules: Mapping[str, nn.Module], shapes: Mapping[str, tuple[int, ...]]
-) -> list[str]:
-    """The last normalisation of each residual unit; without residual units, the outermost
-    modules inside the network's trunk that hold convolutions and give a feature map."""
+def _as_papers(modules: Mapping[str, nn.Module], shapes: Shapes) -> list[str]:
+    """The end of each residual unit's branch; without residual units the blocks of
+    Inception and DenseNet; without those every convolution that gives a feature map."""
     units = [
         name
         for name, module in modules.items()
         if any(hasattr(module, slot) for slot in ("downsample", "use_res_connect", "shortcut"))
     ]
     if units:
-        ends = (_branch_end(modules[name]) for name in units)
-        return [f"{unit}.{end}" for unit, end in zip(units, ends, strict=True) if end]
-    blocks = [name for name, module in modules.items() if _is_block(module, shapes[name])]
-    if blocks:
-        return blocks
-    return [
+        return [end for unit in units if (end := _branch_end(unit, modules))]
+    maps = [name for name in modules if len(shapes[name][0]) == 4]
+    blocks = [name for name in maps if _BLOCK.fullmatch(type(modules[name]).__name__)]
+    return blocks or [name for name in maps if isinstance(modules[name], nn.Conv2d)]
+
+
+def _branch_end(unit: str, modules: Mapping[str, nn.Module]) -> str | None:
+    """The last convolution or normalisation that ran in a unit's residual branch."""
+    if getattr(modules[unit], "use_res_connect", True) is False:
+        return None
+    aside = tuple(f"{unit}.{slot}" for slot in ("downsample", "shortcut", "attention"))
+    ends = [
         name
         for name, module in modules.items()
-        if isinstance(module, nn.Conv2d) and len(shapes[name]) == 4
+        if name.startswith(f"{unit}.")
+        and not name.startswith(aside)
+        and (isinstance(module, nn.Conv2d) or "Norm2d" in type(module).__name__)
     ]
-
-
-def _branch_end(unit: nn.Module) -> str | None:
-    """The normalisation that ends a unit's residual branch."""
-    if getattr(unit, "use_res_connect", True) is False:
-        return None
-    norms = [
-        name
-        for name, module in unit.named_modules()
-        if isinstance(module, nn.BatchNorm2d) and not name.startswith(("downsample", "shortcut"))
-    ]
-    return norms[-1] if norms else None
-
-
-def _is_block(module: nn.Module, shape: tuple[int, ...]) -> bool:
-    """A block of the kind that Inception and DenseNet are made of: named so by its class."""
-    kind = type(module).__name__
-    return len(shape) == 4 and bool(re.match(r"(Inception[A-Z]?$|InceptionAux$|_DenseBlock)", kind))
+    return ends[-1] if ends else None
 
 
 def _put(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -83,14 +83,18 @@ def capture_attention(model: nn.Module) -> Iterator[AttentionRecord]:
 
 
 def _refuse_compiled(model: nn.Module) -> None:
-    compiled = (torch.jit.ScriptModule, torch.fx.GraphModule)
-    if (
-        hasattr(model, "_orig_mod")
-        or isinstance(model, compiled)
-        or not isinstance(model, nn.Module)
-    ):
-        raise TypeError(
-            f"{type(model).__name__} is compiled, scripted or exported: its modules no longer run "
-            "one by one, so their gates cannot be captured. Capture the network it was made of "
-            "(of torch.compile: model._orig_mod)."
-        )
+    """Refuse what runs as a whole, itself or a part of it."""
+    kinds = (torch.jit.ScriptModule, torch.fx.GraphModule)
+    parts = model.named_modules() if isinstance(model, nn.Module) else [("", model)]
+    for name, part in parts:
+        if (
+            not isinstance(part, nn.Module)
+            or isinstance(part, kinds)
+            or hasattr(part, "_orig_mod")  # torch.compile(part)
+            or getattr(part, "_compiled_call_impl", None) is not None  # part.compile()
+        ):
+            raise TypeError(
+                f"{name or 'This model'} ({type(part).__name__}) is compiled, scripted or "
+                "exported: its modules no longer run one by one, so their gates cannot be seen. "
+                "Capture the network that it was made of (of torch.compile: model._orig_mod)."
+            )

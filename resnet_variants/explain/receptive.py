@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..blocks.attention import Gate
+from ..blocks.inception import MaxPoolUp
 from ..blocks.layers import ACTIVATIONS
 from ..blocks.selection import Selection
 from ..network import Network
 from .capture import gates
+from .watching import evaluating
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def _linear(model: Network) -> Network:
                     child.kernel_size, child.stride, child.padding, ceil_mode=child.ceil_mode
                 )
                 setattr(module, slot, mean)
+            elif isinstance(child, MaxPoolUp):
+                setattr(module, slot, nn.Sequential(nn.ZeroPad2d((0, 2, 0, 2)), nn.AvgPool2d(3, 2)))
             elif isinstance(child, (nn.Conv1d, nn.Conv2d, nn.Linear)):
                 nn.init.constant_(child.weight, 1 / child.weight[0].numel())
                 if child.bias is not None:
@@ -101,9 +105,7 @@ def effective_receptive_field(
     generator = torch.Generator().manual_seed(seed)
     like = next(model.parameters())
     total = torch.zeros(size, size, dtype=like.dtype, device=like.device)
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for _ in range(samples):
             image = torch.randn(1, model.config.in_chans, size, size, generator=generator)
             image = image.to(like.device, like.dtype).requires_grad_()
@@ -112,6 +114,4 @@ def effective_receptive_field(
             signs = torch.randn(middle.shape, generator=generator).to(middle)
             (grad,) = torch.autograd.grad((middle * signs).sum(), image)
             total += grad[0].abs().sum(0)
-    finally:
-        model.train(training)
     return total / total.max()

@@ -55,12 +55,15 @@ class FeatureInfo(tuple[FeatureLevel, ...]):
     """The levels of a feature pyramid, finest first or in the order of ``out_indices``."""
 
     def channels(self) -> list[int]:
+        """Channels of each level."""
         return [level.channels for level in self]
 
     def reduction(self) -> list[int]:
+        """Reduction of each level."""
         return [level.reduction for level in self]
 
     def module_name(self) -> list[str]:
+        """Name of the module that gives each level."""
         return [level.module for level in self]
 
 

@@ -58,6 +58,7 @@ class ChannelGate(Gate):
     (N, C) to (N, C) before the sigmoid."""
 
     def excitation(self, y: Tensor) -> Tensor:
+        """From the means (N, C) to what the sigmoid makes weights of."""
         raise NotImplementedError(f"{type(self).__name__} must define excitation(y)")
 
     def weights(self, x: Tensor) -> Tensor:
@@ -116,6 +117,7 @@ class SEVar2(ChannelGate):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Start as SE-Var1."""
         nn.init.ones_(self.weight)
 
     def excitation(self, y: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ class Head(nn.Module):
         self.fc = Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def pool(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the pooled (N, C), (N, 2C) or, without pooling, as it is."""
         if self.global_pool == "avg":
             return x.mean((2, 3))
         if self.global_pool == "max":

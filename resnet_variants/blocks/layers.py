@@ -37,6 +37,7 @@ class Conv2d(nn.Conv2d):
     """
 
     def reset_parameters(self) -> None:
+        """He-normal weights, bias zero."""
         if not _initialise.get():
             return
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
@@ -48,6 +49,7 @@ class Linear(nn.Linear):
     """A classifier, initialised N(0, 0.01) with bias zero."""
 
     def reset_parameters(self) -> None:
+        """Weights as ``init_weight`` says, bias zero."""
         if not _initialise.get():
             return
         self.init_weight()
@@ -55,6 +57,7 @@ class Linear(nn.Linear):
             nn.init.zeros_(self.bias)
 
     def init_weight(self) -> None:
+        """N(0, 0.01)."""
         nn.init.normal_(self.weight, std=0.01)
 
 
@@ -62,6 +65,7 @@ class ExcitationLinear(Linear):
     """A layer inside a gate, initialised as the 1x1 convolution that it is on one position."""
 
     def init_weight(self) -> None:
+        """He-normal."""
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
 

@@ -44,6 +44,7 @@ class Reader:
         self.missing = list(found.missing)
 
     def read(self) -> dict[str, Tensor]:
+        """The network's whole state dict, by its own names."""
         state = self.model.state_dict()
         result: dict[str, Tensor] = {}
         types: dict[str, int] = {}

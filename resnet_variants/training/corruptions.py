@@ -35,11 +35,13 @@ def corrupt(image: Tensor, text: str) -> Tensor:
 
 @CORRUPTIONS.register("gaussian_noise")
 def gaussian_noise(image: Tensor, level: int) -> Tensor:
+    """Add normal noise, drawn for each pixel and channel."""
     return image + torch.randn_like(image) * (0.04, 0.06, 0.08, 0.09, 0.10)[level]
 
 
 @CORRUPTIONS.register("impulse_noise")
 def impulse_noise(image: Tensor, level: int) -> Tensor:
+    """Set single values to black or white."""
     draw = torch.rand_like(image)
     share = (0.01, 0.02, 0.03, 0.05, 0.07)[level]
     return torch.where(draw < share, (draw < share / 2).to(image.dtype), image)
@@ -47,6 +49,7 @@ def impulse_noise(image: Tensor, level: int) -> Tensor:
 
 @CORRUPTIONS.register("gaussian_blur")
 def gaussian_blur(image: Tensor, level: int) -> Tensor:
+    """Blur by a Gaussian window."""
     from torchvision.transforms.v2 import functional as F
 
     sigma = (0.4, 0.6, 0.7, 0.8, 1.0)[level] * max(image.shape[-2:]) / 32
@@ -56,17 +59,20 @@ def gaussian_blur(image: Tensor, level: int) -> Tensor:
 
 @CORRUPTIONS.register("contrast")
 def contrast(image: Tensor, level: int) -> Tensor:
+    """Draw all values towards their mean."""
     mean = image.mean(dim=(-2, -1), keepdim=True)
     return (image - mean) * (0.75, 0.5, 0.4, 0.3, 0.15)[level] + mean
 
 
 @CORRUPTIONS.register("brightness")
 def brightness(image: Tensor, level: int) -> Tensor:
+    """Add the same to all values."""
     return image + (0.05, 0.1, 0.15, 0.2, 0.3)[level]
 
 
 @CORRUPTIONS.register("pixelate")
 def pixelate(image: Tensor, level: int) -> Tensor:
+    """Reduce the image and enlarge it again."""
     h, w = image.shape[-2:]
     part = (0.6, 0.5, 0.4, 0.3, 0.25)[level]  # ImageNet-C's
     size = (max(1, int(h * part)), max(1, int(w * part)))
@@ -76,6 +82,7 @@ def pixelate(image: Tensor, level: int) -> Tensor:
 
 @CORRUPTIONS.register("jpeg")
 def jpeg(image: Tensor, level: int) -> Tensor:
+    """Compress the image and read it again."""
     from PIL import Image
     from torchvision.transforms.v2 import functional as F
 

@@ -29,6 +29,7 @@ class Batch:
     unreadable: list[str]
 
     def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, from which copies to a GPU overlap with work there."""
         return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable)
 
 
@@ -176,6 +177,7 @@ class Data:
 
     @property
     def num_classes(self) -> int:
+        """How many classes the images have."""
         return len(self.classes)
 
     def loader(

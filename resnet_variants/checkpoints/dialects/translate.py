@@ -86,6 +86,7 @@ class Rule:
 
     @classmethod
     def parse(cls, line: str, inside: tuple[str, str] = ("", "")) -> Rule:
+        """A rule from its line; ``inside``: what both its sides begin with."""
         ours, _, theirs = line.partition("=")
         ours = inside[0] + ours.strip()
         names, _, how = theirs.partition("(")
@@ -112,6 +113,7 @@ class Section:
     rules: tuple[Rule, ...]
 
     def fits(self, config: Any) -> bool:
+        """Whether the rules are for the network of this configuration."""
         return config.builder in self.builders and all(
             _has(getattr(config, name), values) for name, values in self.conditions.items()
         )

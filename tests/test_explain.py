@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -44,33 +45,19 @@ def images(n: int = 1, side: int = 48) -> Tensor:
     return torch.randn(n, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def _seen_by_hand(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """What hooks see on the last function of each module whose class is known to gate."""
-    seen: dict[str, Tensor] = {}
-    handles = [
-        model.get_submodule(f"{name}.gate").register_forward_hook(
-            lambda _m, _i, out, name=name: seen.update({name: out.clone()})
-        )
-        for name, module in model.named_modules()
-        if isinstance(module, GATED)
-    ]
-    model(x)
-    for handle in handles:
-        handle.remove()
-    return seen
-
-
 def _check_capture(model: Network) -> None:
-    x = images(2, 32)
-    with torch.no_grad():
-        expected, plain = _seen_by_hand(model, x), model(x)
-        with capture_attention(model) as record:
-            watched = model(x)
-    assert torch.equal(plain, watched)
-    assert list(record) == list(expected)
+    """Beside hooks by hand on the last function of each module whose class is known to gate."""
+    seen: dict[str, Tensor] = {}
+    for name, module in model.named_modules():
+        if _gates(module):
+            model.get_submodule(f"{name}.gate").register_forward_hook(
+                lambda _m, _i, out, name=name: seen.update({name: out.clone()})
+            )
+    with torch.no_grad(), capture_attention(model) as record:
+        model(images(2, 32))
+    assert list(record) == list(seen)
     assert set(record) == set(gates(model)) == {n for n, m in model.named_modules() if _gates(m)}
-    for name, weights in record.items():
-        assert torch.equal(weights, expected[name])
+    assert all(torch.equal(weights, seen[name]) for name, weights in record.items())
 
 
 def _gates(module: nn.Module) -> bool:
@@ -162,9 +149,11 @@ def _state(model: nn.Module) -> list[Any]:
 def test_capture_leaves_nothing_behind() -> None:
     model = small("SE-ResNet").eval()
     before, keys, forward = _state(model), list(model.state_dict()), type(model).forward
-    with capture_attention(model) as record:
-        assert repr(record) == "AttentionRecord()"
-        model(images())
+    with torch.no_grad():
+        plain = model(images())
+        with capture_attention(model) as record:
+            assert repr(record) == "AttentionRecord()"
+            assert torch.equal(model(images()), plain)
     assert _state(model) == before
     with pytest.raises(ZeroDivisionError), capture_attention(model):
         raise ZeroDivisionError
@@ -326,23 +315,18 @@ def test_receptive_field_is_what_reaches_a_feature(family: str) -> None:
         if isinstance(gate, (Gate, Selection)):
             gate.gate = _Half()
 
-    def reaches(above: int, below: int) -> tuple[bool, bool]:
-        """Whether the rows before ``above``, and those from ``below`` on, reach the middle."""
-        x = torch.ones(2, 3, size, 32, dtype=torch.float64)
-        x[0, :, :above] = torch.nan
-        x[1, :, below:] = torch.nan
+    def reaches(*rows: slice) -> list[bool]:
+        """Whether each of these slices of rows reaches the middle of the level."""
+        x = torch.ones(len(rows), 3, size, 32, dtype=torch.float64)
+        for strip, chosen in zip(x, rows, strict=True):
+            strip[:, chosen] = torch.nan
         with torch.no_grad():
             (feature,) = model.forward_intermediates(x, [level], intermediates_only=True)
-        first, second = feature[:, :, feature.shape[2] // 2].isnan().flatten(1).any(1).tolist()
-        return first, second
+        return feature[:, :, feature.shape[2] // 2].isnan().flatten(1).any(1).tolist()
 
-    first, last = [0, size], [0, size]  # (does not reach, reaches), (reaches, does not)
-    while first[1] - first[0] > 1 or last[1] - last[0] > 1:
-        above, below = sum(first) // 2, sum(last) // 2
-        from_above, from_below = reaches(above, below)
-        first[int(from_above)] = above
-        last[int(not from_below)] = below
-    assert field.size == last[0] - first[1] + 2
+    first = bisect.bisect_left(range(size), True, key=lambda row: reaches(slice(row + 1))[0])
+    last = first + field.size - 1
+    assert reaches(slice(last, None), slice(last + 1, None)) == [True, False]
 
 
 def test_a_field_larger_than_the_image_is_said_to_be() -> None:

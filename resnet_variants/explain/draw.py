@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -54,8 +55,10 @@ def draw(
     size = input_size or image_size(names[0])
     figure = figure_of(models, stage=stage, block=block, input_size=size)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Without the date, the same network gives the same file.
-    figure.savefig(out, dpi=150, metadata={"Date": None} if out.suffix == ".svg" else None)
+    # The same network gives the same file: no date, no random names in it.
+    metadata = {"Date": None} if out.suffix == ".svg" else None
+    with rc_context({"svg.hashsalt": "resnet_variants"}):
+        figure.savefig(out, dpi=150, metadata=metadata)
     return out
 
 

@@ -29,9 +29,25 @@ for name in sys.argv[2:]:
 """
 
 
-def _two(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
+# Stops both processes once the first checkpoint is on the disk.
+STOPPED = """
+import sys
+import torch.distributed
+from resnet_variants.training.loop import Trainer
+save = Trainer.save
+def stop(self):
+    save(self)
+    if self.folder is not None:
+        self.folder.wait()
+    torch.distributed.barrier()
+    sys.exit(1)
+Trainer.save = stop
+"""
+
+
+def _two(folder: Path, *names: str, code: str = CODE) -> subprocess.CompletedProcess[str]:
     script = folder / "script.py"
-    script.write_text(CODE)
+    script.write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     return subprocess.run(
         [*command, str(script), str(folder), *names],
@@ -74,3 +90,23 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 def test_fsdp_needs_processes() -> None:
     with pytest.raises(ValueError, match="sharding='fsdp' shards over several processes"):
         train(tiny(), short(sharding="fsdp"), progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+def test_two_processes_resume(tmp_path: Path, sharding: str) -> None:
+    recipe = short(epochs=3, ema=0.9, device="cpu", sharding=sharding, optimizer="adamw", lr=1e-3)
+    for name in ("whole", "stopped"):
+        recipe.save(tmp_path / f"{name}.yaml")
+    whole = _two(tmp_path, "whole")
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    assert _two(tmp_path, "stopped", code=STOPPED + CODE).returncode != 0
+    assert len(torch.load(tmp_path / "stopped" / "checkpoint.pt")["history"]) == 1
+    done = _two(tmp_path, "stopped")
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (read_json(tmp_path / name / "result.json") for name in ("whole", "stopped"))
+    for mine, theirs in zip(one["history"], two["history"], strict=True):
+        assert theirs["test_loss"] == pytest.approx(mine["test_loss"], rel=1e-5)
+    theirs = weights(tmp_path / "stopped")
+    for key, value in weights(tmp_path / "whole").items():
+        torch.testing.assert_close(theirs[key], value, rtol=1e-4, atol=1e-6)

@@ -122,3 +122,12 @@ def on_all(values: dict[Any, Any]) -> dict[Any, Any]:
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, values)
     return {key: value for each in found for key, value in each.items()}
+
+
+def from_main(value: Any) -> Any:
+    """What the main process has, on all of them."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    found = [value]
+    dist.broadcast_object_list(found, src=0)
+    return found[0]

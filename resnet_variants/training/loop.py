@@ -30,7 +30,7 @@ from ..profiling import Profile, profile
 from ..registry import model_config
 from .augment import Normalise, batch_mix, evaluation_transform
 from .data import Batch, Data, Images, load_data
-from .engine import averaged, distribute, make_accelerator, on_all, shard
+from .engine import averaged, distribute, from_main, make_accelerator, on_all, shard
 from .evaluate import evaluate, finite
 from .measure import inference_speed, training_memory
 from .optim import learning_rate, make_optimizer
@@ -89,7 +89,7 @@ def train(
     with contextlib.ExitStack() as stack:
         folder, writes = None, out is not None and accelerator.is_main_process
         held = writes and not stack.enter_context(locked(make_folder(Path(str(out)))))
-        if any(on_all({accelerator.process_index: held}).values()):
+        if from_main(held):
             raise RunBusy(f"Another process trains in {str(out)!r} at this moment.")
         if writes:
             what: dict[str, Any] = {"label": label, "length": length, "seed": recipe.seed}
@@ -97,7 +97,7 @@ def train(
             if train_set is not None:
                 what["recipe"]["data"] = f"{type(train_set).__name__} of {len(data.train)}"
             folder = RunFolder(str(out), what)
-        finished = on_all({"result": folder.result} if folder else {}).get("result")
+        finished = from_main(folder.result if folder else None)
         if finished is not None:
             return Result.from_dict(finished)
         # the user's own random state is left as it was
@@ -383,15 +383,10 @@ class Trainer:
             self.folder.save(state)
 
     def _resume(self) -> None:
-        state = self.folder.load() if self.folder is not None else None
-        several = self.accelerator.num_processes > 1
-        tensors = ("network", "optimizer", "ema")
-        small = {k: v for k, v in (state or {}).items() if k not in tensors}
-        small = on_all(small)
-        if not small:
+        state = from_main(self.folder.load() if self.folder is not None else None)
+        if state is None:
             return
-        state = state or {name: {} for name in tensors}
-        options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=several)
+        options = StateDictOptions(full_state_dict=True)
         set_state_dict(
             self.network,
             self.optimizer,
@@ -401,13 +396,13 @@ class Trainer:
         )
         if self.ema is not None:
             set_model_state_dict(self.ema.module, state["ema"], options=options)
-            self.ema.n_averaged.copy_(small["averaged"])
+            self.ema.n_averaged.copy_(state["averaged"])
         if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(small["scaler"])
-        self.step, self.history = small["step"], small["history"]
-        self.unreadable = dict(small["unreadable"])
-        self.loss = small["loss"].to(self.device)
-        self.worked, self.waited = small["worked"], small["waited"]
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step, self.history = state["step"], state["history"]
+        self.unreadable = dict(state["unreadable"])
+        self.loss = state["loss"].to(self.device)
+        self.worked, self.waited = state["worked"], state["waited"]
 
     def _weights(self, network: nn.Module) -> dict[str, Any]:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -84,8 +84,7 @@ def picture(names: list[str], **where: int) -> str:
 
     from resnet_variants.explain.draw import draw
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "docs"}
-    with matplotlib.rc_context(settings), tempfile.TemporaryDirectory() as folder:
+    with matplotlib.rc_context({"svg.fonttype": "none"}), tempfile.TemporaryDirectory() as folder:
         return draw(*names, out=Path(folder) / "picture.svg", **where).read_text()
 
 

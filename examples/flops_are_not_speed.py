@@ -214,7 +214,8 @@ def main(fast: bool = False, out: Path = Path("figures")) -> None:
     above.suptitle("Time of a multiply-accumulate, over that with the first")
     measure_guidelines(axes.flat, 14 if fast else 56, 3 if fast else 60)
     names = ("resnet18", "resnet50", "shufflenet_v2_x0_5") if fast else NETWORKS
-    measure_zoo(*below.subplots(1, 2), names, 64 if fast else 224, 1 if fast else 7)
+    scatter, bars = below.subplots(1, 2)
+    measure_zoo(scatter, bars, names, 64 if fast else 224, 1 if fast else 7)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "flops_are_not_speed.png", dpi=100)
 

@@ -5,6 +5,7 @@ python examples/quickstart.py
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import matplotlib
 import torch
@@ -25,7 +26,7 @@ def main(fast: bool = False, out: Path = Path("figures")) -> None:
     print(" ", ", ".join(list_models("ssaresnet*")))
 
     # Any part in any network: an argument takes the place of what the name says.
-    parts = dict(layers=(1, 1, 1), attention="ssa", shortcut="avg", in_chans=1)
+    parts: dict[str, Any] = dict(layers=(1, 1, 1), attention="ssa", shortcut="avg", in_chans=1)
     counts = profile(create_model("resnet20_cifar", **parts), input_size=8)
     print(f"{counts.params:,} parameters, {counts.macs:,} multiply-accumulates an image")
 

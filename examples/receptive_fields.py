@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib
 import torch
+import torch.nn.functional as F
 import tyro
 
 from resnet_variants import create_model
@@ -41,17 +42,18 @@ def main(fast: bool = False, out: Path = Path("figures")) -> None:
             model, level=LEVEL, size=size, samples=1 if fast else 4
         )
         share = (influence > 0.05).float().mean().sqrt().item() * size
-        ax.imshow(influence.sqrt(), cmap="magma")
+        smooth = F.avg_pool2d(influence[None], 4)[0]
+        ax.imshow(smooth.sqrt(), cmap="magma", extent=(0, size, size, 0))
         # The picture is of the position behind the middle: its field is centred there.
         side = fields[LEVEL].size
         corner = size / 2 - side / 2
         ax.add_patch(Rectangle((corner, corner), side, side, fill=False, ec="w", ls="--"))
-        ax.set(xlim=(0, size - 1), ylim=(size - 1, 0), xticks=[], yticks=[])
+        ax.set(xlim=(0, size), ylim=(size, 0), xticks=[], yticks=[])
         ax.set_title(name)
         ax.set_xlabel(f"theoretical: {sizes[LEVEL]} pixels,\nover 5 % of the greatest: {share:.0f}")
     figure.suptitle("What one position of the second stage's output depends on (random weights)")
     out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "receptive_fields.png", dpi=110)
+    figure.savefig(out / "receptive_fields.png", dpi=100)
 
 
 if __name__ == "__main__":

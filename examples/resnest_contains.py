@@ -8,6 +8,7 @@ is a selective kernel, whose two branches happen to have kernels of the same siz
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
@@ -24,16 +25,17 @@ def part(radix: int) -> SplitAttention:
     """Split attention of 64 channels, with running statistics that are not the identity."""
     torch.manual_seed(radix)
     module = SplitAttention(64, 64, radix=radix, norm=nn.BatchNorm2d, act=nn.ReLU).double()
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean.normal_(0, 0.1)
-            norm.running_var.uniform_(0.5, 1.5)
+    for name, statistic in module.named_buffers():
+        if name.endswith("running_mean"):
+            statistic.normal_(0, 0.1)
+        elif name.endswith("running_var"):
+            statistic.uniform_(0.5, 1.5)
     return module.eval()
 
 
 def excitation(module: SplitAttention, squeezed: Tensor) -> Tensor:
     """Two layers with a normalised ReLU between, (N, C) to (N, C * radix)."""
-    s = module.selection
+    s: Any = module.selection
     hidden = s.norm(s.fc1(squeezed[:, :, None, None])).relu()
     return s.fc2(hidden).flatten(1)
 

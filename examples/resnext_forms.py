@@ -14,6 +14,7 @@ Normalisation works channel by channel, so it moves along, if form (a) normalise
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
@@ -22,13 +23,12 @@ import tyro
 from torch import Tensor
 
 from resnet_variants import create_model
-from resnet_variants.blocks import Bottleneck, ConvNormAct
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 
-def norm_relu(x: Tensor, layer: ConvNormAct, channels: slice) -> Tensor:
+def norm_relu(x: Tensor, layer: Any, channels: slice) -> Tensor:
     """The layer's normalisation of some of its channels, and ReLU."""
     norm = layer.norm
     x = F.batch_norm(
@@ -42,7 +42,7 @@ def norm_relu(x: Tensor, layer: ConvNormAct, channels: slice) -> Tensor:
     return F.relu(x)
 
 
-def paths(unit: Bottleneck, x: Tensor, cardinality: int) -> list[Tensor]:
+def paths(unit: Any, x: Tensor, cardinality: int) -> list[Tensor]:
     """Each path's d channels, from its own slices of form (c)'s weights."""
     d = unit.conv1.conv.out_channels // cardinality
     outputs = []
@@ -54,7 +54,7 @@ def paths(unit: Bottleneck, x: Tensor, cardinality: int) -> list[Tensor]:
     return outputs
 
 
-def form_a(unit: Bottleneck, x: Tensor, cardinality: int) -> Tensor:
+def form_a(unit: Any, x: Tensor, cardinality: int) -> Tensor:
     """Every path goes to the output on its own; the outputs are summed."""
     z = paths(unit, x, cardinality)
     expand = unit.conv3.conv.weight.split(z[0].shape[1], dim=1)
@@ -62,7 +62,7 @@ def form_a(unit: Bottleneck, x: Tensor, cardinality: int) -> Tensor:
     return F.relu(unit.conv3.norm(total) + x)
 
 
-def form_b(unit: Bottleneck, x: Tensor, cardinality: int) -> Tensor:
+def form_b(unit: Any, x: Tensor, cardinality: int) -> Tensor:
     """The paths are concatenated before one convolution."""
     z = torch.cat(paths(unit, x, cardinality), 1)
     return F.relu(unit.conv3(z) + x)
@@ -75,7 +75,7 @@ def main(fast: bool = False, out: Path = Path("figures")) -> None:
     print("cardinality  width of a path  (a) - (c)  (b) - (c)  parameters of the 3x3")
     for cardinality in cardinalities:
         model = create_model("resnext50_32x4d", groups=cardinality, base_width=128 // cardinality)
-        unit = model.stages[0][1].double().eval()
+        unit: Any = model.get_submodule("stages.0.1").double().eval()
         x = torch.randn(2, 256, 14, 14, dtype=torch.float64)
         with torch.no_grad():
             c = unit(x)

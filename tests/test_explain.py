@@ -226,8 +226,8 @@ def test_compiled_models_are_refused(compiled: Callable[[Any], Any], where: str)
 def test_class_activation_map(family: str) -> None:
     model = small(family).eval()
     assert all(any(layer is each for each in model.modules()) for layer in model.cam_layers())
-    maps = class_activation_map(model, images(2, 64), 3)
-    assert maps.shape == (2, 64, 64)
+    maps = class_activation_map(model, images(2, 48), 3)
+    assert maps.shape == (2, 48, 48)
     assert maps.isfinite().all()
     assert maps.min() >= 0 and maps.max() <= 1
 
@@ -250,7 +250,7 @@ def test_class_activation_map_is_zhou_et_al_where_it_must_be() -> None:
 def test_class_activation_map_leaves_the_model_as_it_is(method: str) -> None:
     model = small("CIFAR ResNet").train()
     model.head.eval()
-    model.requires_grad_(False)
+    model.stem.requires_grad_(False)
     grad = torch.ones_like(model.head.fc.weight)
     model.head.fc.weight.grad = grad
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -260,6 +260,8 @@ def test_class_activation_map_leaves_the_model_as_it_is(method: str) -> None:
     assert maps.shape == (1, 32, 32)
     assert _state(model) == state
     assert model.head.fc.weight.grad is grad
+    frozen = {name for name, each in model.named_parameters() if not each.requires_grad}
+    assert frozen == {name for name, _ in model.named_parameters() if name.startswith("stem.")}
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 

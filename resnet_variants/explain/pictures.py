@@ -51,7 +51,7 @@ def class_activation_map(
         ) from error
     if layers is None:
         layers = model.cam_layers()  # type: ignore[operator]
-    kept = {parameter: parameter.grad for parameter in model.parameters()}
+    kept = {each: (each.requires_grad, each.grad) for each in model.parameters()}
     targets = None if target is None else [ClassifierOutputTarget(target)] * len(images)
     try:
         with (
@@ -59,11 +59,12 @@ def class_activation_map(
             torch.enable_grad(),
             getattr(pytorch_grad_cam, method)(model=model, target_layers=list(layers)) as cam,
         ):
-            # A gradient at the image reaches the layers of frozen networks, too.
+            # The gradient goes through the layers to the image: no weight needs one.
+            model.requires_grad_(False)
             maps = cam(images.detach().clone().requires_grad_(), targets)
     finally:
-        for parameter, grad in kept.items():
-            parameter.grad = grad
+        for parameter, (needs, grad) in kept.items():
+            parameter.requires_grad_(needs).grad = grad
     return torch.from_numpy(maps)
 
 

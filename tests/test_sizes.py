@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnet_variants import Network, list_models
+from resnet_variants import Network, create_model, list_models, model_info
 from resnet_variants.registry import build_on, model_config
 
 from .families import CLASSES, each_family, each_kind, small
@@ -67,6 +67,16 @@ def test_shapes_of_every_network(family: str) -> None:
             with torch.no_grad():
                 _, features = model.forward_intermediates(torch.empty(1, 3, *size, device="meta"))
             _check_features(model, features, size)
+
+
+@pytest.mark.slow
+@each_family
+def test_every_network_trains(family: str) -> None:
+    """At 64 x 64; those with more than 2 * 10^7 parameters without numbers, on the meta device."""
+    for name in list_models(family=family):
+        large = model_info(name).params > 2e7
+        model = create_model(name, num_classes=CLASSES, device="meta" if large else "cpu")
+        _train_at(model, (64, 64), "meta" if large else "cpu")
 
 
 @each_family

@@ -90,6 +90,7 @@ def _tradeoff(report: Report, figure: Any) -> None:
             label = row.name if i == 0 else None
             axes.errorbar(x, top1.mean, yerr=top1.sd or 0, capsize=3, label=label, **style)
         axes.set_xlabel(title)
+        axes.locator_params(axis="x", nbins=4)
         axes.grid(alpha=0.3)
     if shared is not None:
         shared.set_ylabel("test top-1 %")

@@ -107,7 +107,7 @@ def test_impossible_value(field: str, value: Any) -> None:
         ("resnet50", {"features_only": True, "out_indices": ()}, "no feature level"),
         ("seresnet50", {"attention_args": {"reductoin": 8}}, "Did you mean 'reduction'"),
         ("res2net50_26w_4s", {"conv_args": {"scael": 4}}, "Did you mean 'scale'"),
-        ("res2net50_26w_4s", {"conv_args": {"stride": 2}}, "argument of conv='res2net' 'stride'. Valid: 'scale'"),
+        ("res2net50_26w_4s", {"conv_args": {"stride": 2}}, "'stride'. Valid: 'scale'"),
         ("ecaresnet50d", {"attention_args": {"kernel_size": 4}}, "kernel_size must be odd"),
         ("resnet50", {"norm_args": {"epsilon": 1e-3}}, "Did you mean 'eps'"),
     ],

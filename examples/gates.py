@@ -91,7 +91,7 @@ def describe_channels(gate: str, weights: dict[str, Tensor], labels: Tensor) -> 
 def describe_places(gate: str, weights: dict[str, Tensor], ink: Tensor) -> None:
     """The mean weight on strokes and beside them."""
     for name, w in weights.items():  # (N, 1, H, W)
-        share = F.adaptive_avg_pool2d(ink, tuple(w.shape[-2:]))
+        share = F.adaptive_avg_pool2d(ink, (w.shape[2], w.shape[3]))
         on, off = (w * share).sum() / share.sum(), (w * (1 - share)).sum() / (1 - share).sum()
         print(f"  {gate:8}{name[:10]:12} mean {w.mean():.2f}, on strokes {on:.2f}, off {off:.2f}")
 

@@ -7,33 +7,77 @@ from pathlib import Path
 import pytest
 
 from resnet_variants.benchmark import benchmark, measure, peer_network
+from resnet_variants.benchmark.measure import measure_fresh
 
 
 def test_rows() -> None:
     rows = measure("resnet20_cifar", 2, size=32, rounds=2, against=("timm",))
-    assert [row.way for row in rows] == ["eager NCHW", "eager channels_last", "torch"]
+    assert [row.way for row in rows] == ["eager", "channels_last", "torch"]
     assert all(row.to_peer is None for row in rows)  # timm has no such network
-    assert all(row.images_per_second > 0 and row.of_peak > 0 and row.of_floor > 0 for row in rows)
-    assert all(row.intensity > 0 and 0 < row.roof <= 1 for row in rows)
+    assert all(row.images_per_second > 0 and row.of_peak and row.of_floor for row in rows)
+    assert all(row.intensity > 0 and row.roof and 0 < row.roof <= 1 for row in rows)
+    assert all(row.difference is not None and row.difference < 1e-4 for row in rows)
 
 
-def test_a_peer_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_peers_with_our_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     benchmark(
-        ("resnet18",), batch=(1,), size=32, rounds=2, against=("timm", "torchvision"), out=tmp_path
+        ("resnet18",),
+        batch=(1, 2),
+        size=(32,),
+        rounds=2,
+        against=("timm", "torchvision"),
+        out=tmp_path,
     )
     printed = capsys.readouterr().out
     records = json.loads((tmp_path / "benchmark.json").read_text())
     with (tmp_path / "benchmark.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == len(records) == 5
-    assert "<svg" in (tmp_path / "roofline.svg").read_text()
+        assert len(list(csv.DictReader(file))) == len(records) == 10
+    for plot in ("roofline.svg", "scaling.svg"):
+        assert "<svg" in (tmp_path / plot).read_text()
     ways = {record["way"]: record for record in records}
-    assert {"timm eager", "torchvision eager"} <= set(ways)
-    assert 1.0 in (ways["timm eager"]["to_peer"], ways["torchvision eager"]["to_peer"])
+    assert list(ways) == ["eager", "channels_last", "torch", "timm", "torchvision"]
+    assert 1.0 in (ways["timm"]["to_peer"], ways["torchvision"]["to_peer"])
+    assert all(record["difference"] < 1e-4 for record in records)
     assert all(record["way"] in printed for record in records)
+
+
+def test_training_step() -> None:
+    rows = measure(
+        "resnet20_cifar",
+        2,
+        size=32,
+        rounds=1,
+        ways=("eager", "channels_last", "bfloat16", "checkpointing"),
+        train=True,
+    )
+    assert len(rows) == 4
+    assert all(row.mode == "training" and row.of_floor is None and row.cpu_ms > 0 for row in rows)
+
+
+def test_fresh_processes() -> None:
+    ways = ("eager", "torch+keep")
+    rows = measure_fresh("resnet20_cifar", 2, size=32, rounds=2, ways=ways, processes=1)
+    assert [row.way for row in rows] == list(ways)
+    assert all(row.peak_mib and row.peak_mib > 10 and row.of_floor is None for row in rows)
+
+
+def test_another_runtime() -> None:
+    ways = ("onnxruntime", "int8-onnxruntime")
+    rows = measure("resnet20_cifar", 2, size=32, rounds=1, ways=ways)
+    exact, int8 = (row.difference for row in rows)
+    assert exact is not None and exact < 1e-4
+    assert int8 is not None and int8 > 1e-4
 
 
 def test_peers() -> None:
     assert peer_network("torchvision", "ran56") is None
     assert peer_network("pytorchcv", "resnet50a") is not None
+
+
+def test_refused() -> None:
     with pytest.raises(ValueError, match="Did you mean 'timm'"):
         benchmark(("resnet18",), against=("tim",))
+    with pytest.raises(ValueError, match="Did you mean 'openvino'"):
+        benchmark(("resnet18",), ways=("openvin",))
+    with pytest.raises(ValueError, match="--fresh"):
+        benchmark(("resnet18",), ways=("torch+keep",))

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from resnet_variants import create_model
+from resnet_variants.blocks import ConvNormAct
 from resnet_variants.deploy import BACKENDS, DeployReport, optimize_for_inference, pack
+from resnet_variants.deploy.convolutions import PackedConv, WinogradConv, _forms
+from resnet_variants.deploy.units import ShuffledStage
 
 from .families import each_family, small
 
@@ -99,3 +102,85 @@ def test_refused() -> None:
     with pytest.raises(ValueError, match="example is on meta"):
         optimize_for_inference(model, images.to("meta"))
     assert "inductor" in BACKENDS
+
+
+@pytest.mark.parametrize("act", ["none", "relu", "sigmoid", "swish"])
+@pytest.mark.parametrize("size", [(7, 7), (1, 3), (12, 9), (16, 32)])
+def test_winograd(act: str, size: tuple[int, int]) -> None:
+    """Its own activation, and the addition of a residual unit, at sizes with and without rest."""
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(24, 32, 3, padding=1)
+    last = torch.channels_last
+    x = torch.randn(3, 24, *size).contiguous(memory_format=last)
+    shortcut = torch.randn(3, 32, *size).contiguous(memory_format=last)
+    with torch.inference_mode():
+        direct = PackedConv(conv, act=act)
+        for tile in (2, 4):
+            form = WinogradConv(conv, act=act, tile=tile)
+            for found, expected in (
+                (form(x), direct(x)),
+                (form.add(x, shortcut, relu=True), direct.add(x, shortcut, relu=True)),
+            ):
+                assert found.is_contiguous(memory_format=last)
+                assert _close(found, expected)
+
+
+def test_forms_of_a_convolution_agree() -> None:
+    torch.manual_seed(0)
+    for conv, count in (
+        (torch.nn.Conv2d(32, 16, 3, padding=1), 3),
+        (torch.nn.Conv2d(32, 64, 3, 2, 1, groups=8), 2),
+        (torch.nn.Conv2d(32, 16, 1), 1),
+    ):
+        forms = _forms(conv)
+        assert len(forms) == count
+        x = torch.randn(2, 32, 9, 9).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            for form in forms:
+                assert _close(form(conv, "none", tuple(x.shape))(x), conv(x))
+
+
+def test_measured_forms_agree() -> None:
+    """A network large enough that its convolutions are measured."""
+    torch.manual_seed(0)
+    model = create_model("resnet18", layers=(1, 1, 1, 1)).eval()
+    images = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert _close(pack(model, images)(images), model(images))
+
+
+class Doubled(torch.nn.Module):
+    """A gate of the user's own that has a convolution and a normalisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.part = ConvNormAct(channels, channels, norm=torch.nn.BatchNorm2d, act=torch.nn.ReLU)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.part.norm(self.part.conv(x)) * self.part.conv.weight.mean()
+
+
+@pytest.mark.parametrize("at", ["standard", "inner", "pre", "post", "identity"])
+@pytest.mark.parametrize("gate", ["se", "ssa", Doubled])
+def test_gates_anywhere(gate: object, at: str) -> None:
+    torch.manual_seed(0)
+    model = create_model(
+        "resnet26", widths=(16, 16, 32, 32), stem_width=16, attention=gate, attention_at=at
+    ).eval()
+    images = torch.randn(2, 3, 64, 64)
+    packed = pack(model, images)
+    with torch.inference_mode():
+        assert _close(packed(images), model(images))
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "shufflenet_v2_x0_5_megvii"])
+def test_shuffles_in_weights(name: str) -> None:
+    """No shuffle is left, and every level of the pyramid has its channels in order."""
+    torch.manual_seed(0)
+    model = create_model(name, features_only=True).eval()
+    images = torch.randn(2, 3, 64, 64)
+    packed = pack(model, images)
+    assert sum(type(module) is ShuffledStage for module in packed.modules()) == 3
+    with torch.inference_mode():
+        for found, expected in zip(packed(images), model(images), strict=True):
+            assert _close(found, expected)

@@ -96,12 +96,17 @@ class ScaledResidual(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.act = act() if act else nn.Identity()
 
+    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the branch's last convolution sees, and the shortcut."""
+        return self.mixed(x), x
+
+    def last_conv(self) -> ConvNormAct:
+        """The branch's last convolution."""
+        return self.expand
+
     def forward(self, x: Tensor) -> Tensor:
         branch = self.expand(self.mixed(x))
-        if self.attention is not None:
-            branch = self.attention(branch)
-        branch = self.drop_path(branch)
-        return self.act(torch.add(x, branch, alpha=self.scale))
+        return self.act(add_residual(x, branch, self.attention, self.drop_path, scale=self.scale))
 
     def zero_init_last(self) -> None:
         """Start as the identity: no normalisation ends the branch, so its convolution is zero."""
@@ -149,9 +154,18 @@ class ResidualInception(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.act = act()
 
+    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the branch's last convolution sees, and the shortcut."""
+        return self.mixed(x), self.shortcut(x)
+
+    def last_conv(self) -> ConvNormAct:
+        """The branch's last convolution, with its normalisation."""
+        return self.expand
+
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.expand(self.mixed(x))
-        return self.act(add_residual(self.shortcut(x), branch, self.attention, self.drop_path))
+        hidden, shortcut = self.operands(x)
+        branch = self.expand(hidden)
+        return self.act(add_residual(shortcut, branch, self.attention, self.drop_path))
 
     def zero_init_last(self) -> None:
         """Start as the identity; no effect without an affine."""

@@ -54,11 +54,19 @@ class PreActUnit(nn.Module):
         self.attention = attention
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the branch's last convolution sees, and the shortcut."""
         y = self.before(x)
         shortcut = self.shortcut(y if self.projects else x)
-        branch = self.conv3(self.conv2(self.conv1(y)))
-        return add_residual(shortcut, branch, self.attention, self.drop_path)
+        return self.conv2(self.conv1(y)), shortcut
+
+    def last_conv(self) -> ConvNormAct:
+        """The branch's last convolution."""
+        return self.conv3
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden, shortcut = self.operands(x)
+        return add_residual(shortcut, self.conv3(hidden), self.attention, self.drop_path)
 
     def zero_init_last(self) -> None:
         """Start as the identity: no normalisation ends the branch, so its convolution is zero."""

@@ -14,15 +14,21 @@ ATTENTION_AT = ("standard", "inner", "pre", "post", "identity")
 
 
 def add_residual(
-    shortcut: Tensor, branch: Tensor, gate: nn.Module | None, drop_path: nn.Module
+    shortcut: Tensor,
+    branch: Tensor,
+    gate: nn.Module | None,
+    drop_path: nn.Module,
+    *,
+    scale: float = 1.0,
 ) -> Tensor:
-    """``shortcut + drop_path(gate(branch))``, in one pass over memory where the gate allows."""
+    """``shortcut + scale * drop_path(gate(branch))``, in one pass over memory where the gate
+    allows."""
     if isinstance(gate, Gate):
         # Dropping the (small) weights drops the branch.
-        return torch.addcmul(shortcut, branch, drop_path(gate.weights(branch)))
+        return torch.addcmul(shortcut, branch, drop_path(gate.weights(branch)), value=scale)
     if gate is not None:
         branch = gate(branch)
-    return shortcut + drop_path(branch)
+    return torch.add(shortcut, drop_path(branch), alpha=scale)
 
 
 class ResidualUnit(nn.Module):
@@ -49,9 +55,22 @@ class ResidualUnit(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.act = act()
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """The residual branch up to its last convolution."""
+        raise NotImplementedError
+
+    def last_conv(self) -> nn.Module:
+        """The branch's last convolution, with its normalisation."""
+        raise NotImplementedError
+
     def branch(self, x: Tensor) -> Tensor:
         """The residual branch without what follows its last normalisation."""
-        raise NotImplementedError
+        return self.last_conv()(self.hidden(x))
+
+    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the branch's last convolution sees, and the shortcut: a deployed unit adds both
+        in one pass."""
+        return self.hidden(self._gated("pre", x)), self.shortcut(self._gated("identity", x))
 
     def _gated(self, where: str, x: Tensor) -> Tensor:
         return self.attention(x) if self.attention_at == where else x  # type: ignore[misc]
@@ -64,7 +83,7 @@ class ResidualUnit(nn.Module):
 
     def last_norm(self) -> nn.Module:
         """The branch's last normalisation: zero in it makes the unit an identity at first."""
-        raise NotImplementedError
+        return self.last_conv().norm  # type: ignore[return-value]
 
     def zero_init_last(self) -> None:
         """Start as the identity (Goyal et al. 2017); no effect without an affine."""
@@ -97,11 +116,11 @@ class BasicUnit(ResidualUnit):
         self.conv1 = conv1
         self.conv2 = conv2
 
-    def branch(self, x: Tensor) -> Tensor:
-        return self.conv2(self._gated("inner", self.conv1(x)))
+    def hidden(self, x: Tensor) -> Tensor:
+        return self._gated("inner", self.conv1(x))
 
-    def last_norm(self) -> nn.Module:
-        return self.conv2.norm  # type: ignore[return-value]
+    def last_conv(self) -> nn.Module:
+        return self.conv2
 
 
 class Bottleneck(ResidualUnit):
@@ -138,10 +157,9 @@ class Bottleneck(ResidualUnit):
         self.pool_after = pool_after or nn.Identity()
         self.conv3 = conv3
 
-    def branch(self, x: Tensor) -> Tensor:
+    def hidden(self, x: Tensor) -> Tensor:
         x = self.pool_before(self.conv1(x))
-        x = self._gated("inner", self.pool_after(self.conv2(x)))
-        return self.conv3(x)
+        return self._gated("inner", self.pool_after(self.conv2(x)))
 
-    def last_norm(self) -> nn.Module:
-        return self.conv3.norm  # type: ignore[return-value]
+    def last_conv(self) -> nn.Module:
+        return self.conv3

@@ -156,9 +156,19 @@ class ShuffleUnit(ResidualUnit):
         self.conv3 = conv3
         self.join = join
 
-    def branch(self, x: Tensor) -> Tensor:
-        x = self.conv2(self.shuffle_before(self.conv1(x)))
-        return self.conv3(self.shuffle_after(x))
+    def hidden(self, x: Tensor) -> Tensor:
+        return self.shuffle_after(self.conv2(self.shuffle_before(self.conv1(x))))
+
+    def last_conv(self) -> nn.Module:
+        return self.conv3
+
+    def take(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What goes past the branch, and what goes into it."""
+        if self.projection is not None:
+            return self.projection(x), x
+        assert self.split is not None
+        kept, taken = self.split(x)
+        return kept, taken
 
     def transform(self, x: Tensor) -> Tensor:
         """The branch with its gate, addition and activation."""
@@ -169,15 +179,8 @@ class ShuffleUnit(ResidualUnit):
     def forward(self, x: Tensor) -> Tensor:
         if self.join is None:
             return self.transform(x)
-        if self.projection is not None:
-            kept = self.projection(x)
-        else:
-            assert self.split is not None
-            kept, x = self.split(x)
+        kept, x = self.take(x)
         return self.join((kept, self.transform(x)))
-
-    def last_norm(self) -> nn.Module:
-        return self.conv3.norm  # type: ignore[return-value]
 
     def zero_init_last(self) -> None:
         # Without an addition zero would cut the branch off, not make it the identity.

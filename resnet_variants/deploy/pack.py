@@ -3,118 +3,54 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Container, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from ..blocks.layers import ConvNormAct
-from ..blocks.preactivation import PreActUnit
-from ..blocks.residual import BasicUnit, Bottleneck
+from ..blocks.attention_module import Mask, MixedMask
+from ..blocks.inception import ScaledResidual
+from ..blocks.layers import Conv2d, ConvNormAct, FrozenBatchNorm2d
+from ..blocks.preactivation import PreActivation
+from ..blocks.shuffle import ShuffleUnit
+from .convolutions import FUSABLE, PackedConv, fastest
+from .units import FusedUnit, ShuffledStage, absorb_activation, absorb_scale
 
-
-class PackedConv(nn.Module):
-    """A convolution of oneDNN with its weights in the order that its kernels read, and an
-    activation or an addition in the same pass."""
-
-    def __init__(self, conv: nn.Conv2d, *, relu: bool, input_size: tuple[int, ...] | None) -> None:
-        super().__init__()
-        self.args = (
-            list(conv.padding),
-            list(conv.stride),
-            list(conv.dilation),
-            conv.groups,
-        )
-        weight = conv.weight.detach()
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-            weight, *self.args, list(input_size) if input_size else None
-        )
-        self.bias = None if conv.bias is None else conv.bias.detach()
-        self.relu = "relu" if relu else "none"
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.args, self.relu, [], ""
-        )
-
-    def add_relu(self, x: Tensor, other: Tensor, relu: bool) -> Tensor:
-        """The convolution of ``x``, plus ``other``, then ReLU if asked."""
-        return torch.ops.mkldnn._convolution_pointwise.binary(
-            x,
-            other,
-            self.weight,
-            self.bias,
-            *self.args,
-            "add",
-            1.0,
-            "relu" if relu else None,
-            [],
-            None,
-        )
+_CONVS = (nn.Conv2d, Conv2d)
+_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d, nn.SyncBatchNorm)
 
 
-class FusedUnit(nn.Module):
-    """A residual unit whose last convolution adds the shortcut and activates."""
-
-    def __init__(self, unit: BasicUnit | Bottleneck | PreActUnit) -> None:
-        super().__init__()
-        self.unit = unit
-        last = unit.conv2 if isinstance(unit, BasicUnit) else unit.conv3
-        assert isinstance(last, ConvNormAct)
-        self.last = last
-        self.relu = not isinstance(unit, PreActUnit)
-
-    def forward(self, x: Tensor) -> Tensor:
-        unit = self.unit
-        if isinstance(unit, PreActUnit):
-            y = unit.before(x)
-            shortcut = unit.shortcut(y if unit.projects else x)
-            y = unit.conv2(unit.conv1(y))
-        else:
-            shortcut = unit.shortcut(x)
-            y = unit.conv1(x)
-            if isinstance(unit, Bottleneck):
-                y = unit.pool_after(unit.conv2(unit.pool_before(y)))
-        packed = self.last.conv
-        assert isinstance(packed, PackedConv)
-        return packed.add_relu(y, shortcut, self.relu)
-
-
-def pack(model: nn.Module, example: Tensor, *, channels_last: bool = True) -> nn.Module:
+def pack(
+    model: nn.Module, example: Tensor, *, channels_last: bool = True, measure: bool = True
+) -> nn.Module:
     """A copy of a network for inference on a CPU; the network itself stays as it is.
 
-    Batch normalisation is folded into the convolution before it. In float32 where torch has
-    oneDNN, convolutions are packed with ReLU in the same pass, and where no gate stands between,
-    residual units add their shortcut there, too. Any batch and image size works; ``example``
-    tells the sizes to pack for.
+    Batch normalisation is folded into the convolution before it, and channel shuffles into the
+    weights beside them. In float32 where torch has oneDNN, convolutions are packed, each in the
+    form that is fastest for the sizes that ``example`` gives it (``measure=False``: the direct
+    form), with the activation in the same pass and the addition of a residual unit, too. Any
+    batch and image size works. Parts of the user's own, and what is in them, stay as they are.
     """
     net = copy.deepcopy(model).eval().requires_grad_(False)
-    sizes = _input_sizes(net, example)
     packs = (
         example.dtype == torch.float32
         and example.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
     )
-    for module in list(net.modules()):
-        if isinstance(module, ConvNormAct):
+    own = dict.fromkeys(_own_modules(net))
+    with torch.no_grad():
+        sizes = _input_sizes(net, example)
+        for module in own:
             _fold(module)
-    if channels_last:
-        net = net.to(memory_format=torch.channels_last)
-    if not packs:
-        return _Layout(net, channels_last)
-    names = {module: name for name, module in net.named_modules()}
-    for module in list(net.modules()):
-        if isinstance(module, ConvNormAct) and type(module.conv) in _PLAIN:
-            relu = isinstance(module.norm, nn.Identity) and isinstance(module.act, nn.ReLU)
-            size = sizes.get(names[module.conv])
-            setattr(module, "conv", PackedConv(module.conv, relu=relu, input_size=size))  # noqa: B010
-            if relu:
-                module.act = nn.Identity()
-    for parent in list(net.modules()):
-        for slot, child in parent.named_children():
-            if isinstance(child, (BasicUnit, Bottleneck, PreActUnit)) and _fusable(child):
-                setattr(parent, slot, FusedUnit(child))
+        _replace(net, own, ShuffledStage)
+        if channels_last:
+            net = net.to(memory_format=torch.channels_last)
+        if packs:
+            for module in own:
+                _pack_convs(module, sizes, measure=measure and channels_last)
+            _replace(net, own, FusedUnit)
     return _Layout(net, channels_last)
 
 
@@ -130,44 +66,112 @@ class _Layout(nn.Module):
         return self.net(x.contiguous(memory_format=self.order))
 
 
-_PLAIN = tuple({nn.Conv2d, *nn.Conv2d.__subclasses__()})
+def _own_modules(module: nn.Module) -> Iterator[nn.Module]:
+    """The module and all in it, but for parts of other origin than torch and this library."""
+    if type(module).__module__.split(".")[0] in ("torch", __package__.split(".")[0]):
+        yield module
+        for child in module.children():
+            yield from _own_modules(child)
 
 
-def _fold(module: ConvNormAct) -> None:
-    if isinstance(module.norm, nn.BatchNorm2d) and module.norm.track_running_stats:
-        module.conv = fuse_conv_bn_eval(module.conv, module.norm)
-        module.norm = nn.Identity()
+def _replace(
+    net: nn.Module, own: Container[nn.Module], kind: type[FusedUnit] | type[ShuffledStage]
+) -> None:
+    for parent in list(net.modules()):
+        for slot, child in parent.named_children():
+            if child in own and kind.takes(child):
+                setattr(parent, slot, kind(child))  # type: ignore[arg-type]
 
 
-def _fusable(unit: nn.Module) -> bool:
-    if isinstance(unit, PreActUnit):
-        return unit.attention is None and isinstance(unit.conv3.conv, PackedConv)
-    if not isinstance(unit, (BasicUnit, Bottleneck)) or unit.attention is not None:
+def _fold(module: nn.Module) -> None:
+    """Fold normalisations, scales and activations into the convolutions before them."""
+    if isinstance(module, ConvNormAct):
+        if _folds_into(module.conv, module.norm):
+            module.norm = nn.Identity()
+    elif isinstance(module, Mask):
+        between = module.linear[2]
+        if isinstance(between, PreActivation) and _folds_into(module.linear[1], between.norm):
+            between.norm = nn.Identity()
+    elif isinstance(module, ScaledResidual):
+        absorb_scale(module)
+    elif isinstance(module, ShuffleUnit):
+        absorb_activation(module)
+
+
+def _folds_into(conv: nn.Module, norm: nn.Module) -> bool:
+    """Fold a normalisation by fixed statistics into a convolution, if it is one."""
+    if type(conv) not in _CONVS or type(norm) not in _NORMS or norm.running_mean is None:
         return False
-    last = unit.conv2 if isinstance(unit, BasicUnit) else unit.conv3
-    return (
-        isinstance(unit.act, nn.ReLU)
-        and isinstance(last, ConvNormAct)
-        and isinstance(last.conv, PackedConv)
-        and isinstance(last.norm, nn.Identity)
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight,  # type: ignore[arg-type]
+        conv.bias,  # type: ignore[arg-type]
+        norm.running_mean,  # type: ignore[arg-type]
+        norm.running_var,  # type: ignore[arg-type]
+        norm.eps,  # type: ignore[arg-type]
+        norm.weight,  # type: ignore[arg-type]
+        norm.bias,  # type: ignore[arg-type]
     )
+    conv.requires_grad_(False)
+    return True
 
 
-def _input_sizes(net: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
+def _pack_convs(
+    module: nn.Module, sizes: dict[nn.Module, tuple[int, ...]], *, measure: bool
+) -> None:
+    """Pack a part's convolutions, with the activations behind them."""
+    if isinstance(module, ConvNormAct):
+        if type(module.conv) in _CONVS:
+            fuses = type(module.norm) is nn.Identity and type(module.act) in FUSABLE
+            act = FUSABLE[type(module.act)] if fuses else "none"
+            module.conv = _packed(module.conv, sizes, act, measure)  # type: ignore[assignment]
+            if fuses:
+                module.act = nn.Identity()
+    elif isinstance(module, PreActivation):
+        # A depthwise convolution of one position: scale, shift and ReLU in one pass.
+        scaling = _scaling(module.norm)
+        if scaling is not None and type(module.act) is nn.ReLU:
+            module.norm, module.act = PackedConv(scaling, act="relu"), nn.Identity()
+    elif isinstance(module, Mask):
+        linear = module.linear
+        between = linear[2]
+        if isinstance(between, PreActivation) and type(between.norm) is nn.Identity:
+            act = FUSABLE.get(type(between.act), "none")
+            linear[1] = _packed(linear[1], sizes, act)
+            if act != "none":
+                between.act = nn.Identity()
+        act = "sigmoid" if type(module.gate) is MixedMask else "none"
+        linear[3] = _packed(linear[3], sizes, act)
+        if act == "sigmoid":
+            module.gate = nn.Identity()
+
+
+def _packed(
+    conv: nn.Module, sizes: dict[nn.Module, tuple[int, ...]], act: str, measure: bool = False
+) -> nn.Module:
+    assert isinstance(conv, nn.Conv2d)
+    return fastest(conv, sizes.get(conv), act=act, measure=measure)
+
+
+def _scaling(norm: nn.Module) -> nn.Conv2d | None:
+    """A normalisation by fixed statistics as a depthwise convolution."""
+    if type(norm) not in _NORMS:
+        return None
+    channels: int = norm.num_features  # type: ignore[assignment]
+    conv = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
+    nn.init.ones_(conv.weight)
+    return conv if _folds_into(conv, norm) else None
+
+
+def _input_sizes(net: nn.Module, example: Tensor) -> dict[nn.Module, tuple[int, ...]]:
     """The shape that each convolution sees."""
-    sizes: dict[str, tuple[int, ...]] = {}
+    sizes: dict[nn.Module, tuple[int, ...]] = {}
 
-    def watch(name: str, module: nn.Module) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            sizes[name] = tuple(inputs[0].shape)
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        sizes[module] = tuple(inputs[0].shape)
 
-        return module.register_forward_pre_hook(hook)
-
-    handles = [
-        watch(name, module) for name, module in net.named_modules() if isinstance(module, nn.Conv2d)
-    ]
-    with torch.no_grad():
-        net(example)
+    convs = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+    handles = [conv.register_forward_pre_hook(note) for conv in convs]
+    net(example)
     for handle in handles:
         handle.remove()
     return sizes

@@ -1,0 +1,257 @@
+"""Every way in turn: so whatever else the machine does falls on all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..deploy.convolutions import PackedConv
+from ..network import Network
+from ..profiling import profile
+from ..registry import create_model, resolve_name
+from .ways import EAGER, PEERS, make_step, make_way, peer_network, share_weights
+
+Times = list[tuple[float, float]]
+"""(CPU seconds, wall seconds) of each run"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of running a network, measured in rounds that ran every way in turn."""
+
+    model: str
+    batch: int
+    size: int
+    """side of the images"""
+    threads: int
+    mode: str
+    """``inference`` or ``training``: a step with its backward pass and SGD"""
+    way: str
+    """one of ``ways``, or a peer, whose network is eager in NCHW"""
+    images_per_second: float
+    """by wall time, median"""
+    wall_ms: float
+    """latency of one batch, median"""
+    cpu_ms: float
+    """process CPU time of one batch over all threads, median"""
+    spread: float
+    """interquartile range of the CPU time over its median"""
+    to_peer: float | None
+    """median ratio of CPU times, the fastest peer's over this; None without peer"""
+    of_peak: float | None
+    """share of the machine's float32 peak: a large matrix product in the same rounds. A
+    training step counts as three forward passes"""
+    of_floor: float | None
+    """CPU time over that of the network's convolutions and linear layers alone"""
+    gflops: float
+    """floating-point operations of an image's forward pass, in billions"""
+    intensity: float
+    """FLOPs for each byte of memory access, of the network at this batch size"""
+    roof: float | None
+    """share of the peak that memory allows at this intensity: a large copy in the same rounds"""
+    peak_mib: float | None
+    """largest resident memory of a process that runs nothing else"""
+    difference: float | None
+    """greatest difference from the eager network's outputs over their greatest value; a peer's
+    with our weights, None where the bridge does not reach it"""
+
+
+def measure(
+    name: str,
+    batch: int,
+    size: int = 224,
+    rounds: int = 7,
+    against: tuple[str, ...] = (),
+    ways: tuple[str, ...] = (*EAGER, "torch"),
+    train: bool = False,
+) -> list[Row]:
+    """The rows of one network at one batch and image size, all in this process."""
+    model = create_model(name).eval()
+    images = torch.randn(batch, model.config.in_chans, size, size)
+    make: Callable[..., Callable[[], Any]] = make_step if train else make_way
+    runs = {way: make(way, model, images) for way in ways}
+    comparable = set(runs)
+    for peer in against:
+        net = peer_network(peer, name)
+        if net is not None:
+            if share_weights(model, peer, net):
+                comparable.add(peer)
+            runs[peer] = make_step("eager", net, images) if train else partial(net, images)
+    differences: dict[str, float | None] = {}
+    if not train:
+        with torch.inference_mode():
+            expected = model(images)
+            for way in comparable:
+                differences[way] = _difference(runs[way](), expected)
+    matrix = torch.randn(1024, 1024)
+    block = torch.randn(1 << 24)
+    copied = torch.empty_like(block)
+    yardsticks: dict[str, Callable[[], Any]] = {
+        "peak": lambda: matrix @ matrix,
+        "copy": lambda: copied.copy_(block),
+    }
+    if not train:
+        yardsticks["floor"] = floor(model, images)
+    times = _rounds(runs | yardsticks, rounds, f"{name}, batch {batch}", inference=not train)
+    peak = 2 * 1024**3 / median(times["peak"])
+    bandwidth = 2 * 4 * block.numel() / median(times["copy"])
+    return _rows(
+        name,
+        batch,
+        size,
+        train,
+        {way: times[way] for way in runs},
+        differences=differences,
+        peak=peak,
+        bandwidth=bandwidth,
+        floor_times=times.get("floor"),
+    )
+
+
+def measure_fresh(
+    name: str,
+    batch: int,
+    size: int = 224,
+    rounds: int = 7,
+    against: tuple[str, ...] = (),
+    ways: tuple[str, ...] = (*EAGER, "torch"),
+    train: bool = False,
+    processes: int = 3,
+) -> list[Row]:
+    """The same with ``processes`` processes of its own for each way: with peak memory, without
+    the machine's peak and the floor."""
+    from .fresh import Task, in_turns
+
+    ways += tuple(peer for peer in against if peer_network(peer, name) is not None)
+    tasks = [Task(name, way, batch, size, torch.get_num_threads(), train, rounds) for way in ways]
+    found = dict(zip(ways, in_turns(tasks, processes), strict=True))
+    return _rows(
+        name,
+        batch,
+        size,
+        train,
+        {way: times for way, (times, _) in found.items()},
+        memory={way: memory for way, (_, memory) in found.items()},
+    )
+
+
+def _rows(
+    name: str,
+    batch: int,
+    size: int,
+    train: bool,
+    times: dict[str, Times],
+    *,
+    differences: dict[str, float | None] | None = None,
+    memory: dict[str, float] | None = None,
+    peak: float | None = None,
+    bandwidth: float | None = None,
+    floor_times: Times | None = None,
+) -> list[Row]:
+    counts = profile(name, input_size=size)
+    flops = counts.flops * batch * (3 if train else 1)
+    weights = 4 * counts.params  # bytes, read once a batch
+    intensity = counts.flops * batch / (weights + batch * (counts.memory_access - weights))
+    roof = min(intensity * bandwidth / peak, 1.0) if peak and bandwidth else None
+    peers = [way for way in times if way in PEERS]
+    reference = min(peers, key=lambda way: median(times[way]), default=None)
+    return [
+        Row(
+            model=resolve_name(name),
+            batch=batch,
+            size=size,
+            threads=torch.get_num_threads(),
+            mode="training" if train else "inference",
+            way=way,
+            images_per_second=batch / statistics.median(wall for _, wall in spent),
+            wall_ms=1e3 * statistics.median(wall for _, wall in spent),
+            cpu_ms=1e3 * median(spent),
+            spread=_spread([cpu for cpu, _ in spent]),
+            to_peer=_ratio(times[reference], spent) if reference else None,
+            of_peak=flops / median(spent) / peak if peak else None,
+            of_floor=_ratio(spent, floor_times) if floor_times else None,
+            gflops=counts.flops / 1e9,
+            intensity=intensity,
+            roof=roof,
+            peak_mib=memory[way] if memory else None,
+            difference=differences.get(way) if differences else None,
+        )
+        for way, spent in times.items()
+    ]
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, float]:
+    """(CPU seconds, wall seconds) of one run."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    run()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def _rounds(
+    runs: dict[str, Callable[[], Any]], rounds: int, title: str, *, inference: bool
+) -> dict[str, Times]:
+    """The times of each way, every round running all of them; the first warms up."""
+    times: dict[str, Times] = {way: [] for way in runs}
+    with torch.inference_mode(inference):
+        for each in tqdm(range(rounds + 1), desc=title, leave=False):
+            for way, run in runs.items():
+                spent = timed(run)
+                if each:
+                    times[way].append(spent)
+    return times
+
+
+def floor(model: Network, images: Tensor) -> Callable[[], None]:
+    """The network's convolutions and linear layers alone, on inputs of their sizes, packed and
+    in channels-last: what no arrangement of the rest goes below with torch's direct kernels."""
+    work: list[tuple[nn.Module, Tensor]] = []
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = torch.randn(inputs[0].shape)
+        if isinstance(layer, nn.Conv2d) and torch.backends.mkldnn.is_available():
+            x = x.contiguous(memory_format=torch.channels_last)
+            layer = PackedConv(layer, input_size=tuple(x.shape))
+        work.append((layer, x))
+
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
+    handles = [layer.register_forward_pre_hook(note) for layer in layers]
+    with torch.inference_mode():
+        model(images)
+    for handle in handles:
+        handle.remove()
+
+    def run() -> None:
+        for layer, x in work:
+            layer(x)
+
+    return run
+
+
+def _difference(found: Any, expected: Any) -> float:
+    a, b = (x if isinstance(x, Tensor) else x[0] for x in (found, expected))
+    return ((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item()
+
+
+def median(times: Times) -> float:
+    """Median CPU seconds."""
+    return max(statistics.median(cpu for cpu, _ in times), 1e-9)
+
+
+def _ratio(over: Times, under: Times) -> float:
+    pairs = zip(over, under, strict=True)
+    return statistics.median(a / max(b, 1e-9) for (a, _), (b, _) in pairs)
+
+
+def _spread(values: list[float]) -> float:
+    if len(values) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4)
+    return (high - low) / max(middle, 1e-9)

@@ -1,0 +1,112 @@
+"""The benchmark's rows as a table, as CSV and JSON, and as plots."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .measure import Row
+
+# (head, width, how a row shows it)
+_COLUMNS: tuple[tuple[str, int, Callable[[Row], str]], ...] = (
+    ("batch", 5, lambda row: str(row.batch)),
+    ("size", 4, lambda row: str(row.size)),
+    ("threads", 7, lambda row: str(row.threads)),
+    ("way", -18, lambda row: row.way),
+    ("images/s", 8, lambda row: f"{row.images_per_second:.1f}"),
+    ("wall ms", 8, lambda row: f"{row.wall_ms:.1f}"),
+    ("CPU ms", 8, lambda row: f"{row.cpu_ms:.1f}"),
+    ("spread", 6, lambda row: f"{row.spread:.0%}"),
+    ("to peer", 7, lambda row: _optional(row.to_peer, ".2f")),
+    ("of peak", 7, lambda row: _optional(row.of_peak, ".0%")),
+    ("of floor", 8, lambda row: _optional(row.of_floor, ".2f")),
+    ("peak MiB", 8, lambda row: _optional(row.peak_mib, ".0f")),
+    ("difference", 10, lambda row: _optional(row.difference, ".0e")),
+)
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def head() -> str:
+    """The table's first line."""
+    return _cells("model", [name for name, _, _ in _COLUMNS])
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    return _cells(row.model, [show(row) for _, _, show in _COLUMNS])
+
+
+def _cells(model: str, texts: list[str]) -> str:
+    widths = [width for _, width, _ in _COLUMNS]
+    cells = [f"{t:<{-w}}" if w < 0 else f"{t:>{w}}" for t, w in zip(texts, widths, strict=True)]
+    return " ".join((f"{model:24}", *cells))
+
+
+def save(rows: list[Row], out: Path) -> None:
+    """Write ``benchmark.csv`` and ``benchmark.json`` into a folder, and where matplotlib is
+    installed ``roofline.svg`` and ``scaling.svg``."""
+    out.mkdir(parents=True, exist_ok=True)
+    records: list[dict[str, Any]] = [asdict(row) for row in rows]
+    (out / "benchmark.json").write_text(json.dumps(records, indent=1) + "\n")
+    with (out / "benchmark.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+    if importlib.util.find_spec("matplotlib") is not None:
+        _roofline([row for row in rows if row.of_peak is not None], out / "roofline.svg")
+        _scaling(rows, out / "scaling.svg")
+
+
+def _roofline(rows: list[Row], path: Path) -> None:
+    """Each row a dot: the share of the peak against arithmetic for each byte, under the roof."""
+    from matplotlib.figure import Figure
+
+    if not rows:
+        return
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    roof = sorted({(row.intensity, row.roof) for row in rows if row.roof is not None})
+    axes.plot(*zip(*roof, strict=True), color="black", label="roof: matrix product and copy")
+    for way in dict.fromkeys(row.way for row in rows):
+        dots = [row for row in rows if row.way == way]
+        axes.scatter([d.intensity for d in dots], [d.of_peak or 0.0 for d in dots], s=16, label=way)
+    labelled = {(row.model, row.batch): row for row in rows}  # a name once, at its last way
+    for (model, batch), row in labelled.items():
+        axes.annotate(f"{model}, {batch}", (row.intensity, row.of_peak or 0.0), fontsize=6)
+    axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte", ylabel="share of float32 peak")
+    axes.legend(fontsize=7)
+    figure.savefig(path)
+
+
+def _scaling(rows: list[Row], path: Path) -> None:
+    """CPU time of a gigaFLOP against batch and image size: level where the cost is linear."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (along, fixed) in zip(panels, (("batch", "size"), ("size", "batch")), strict=True):
+        lines: dict[tuple[Any, ...], list[Row]] = {}
+        for row in rows:
+            key = (row.model, row.way, row.threads, getattr(row, fixed))
+            lines.setdefault(key, []).append(row)
+        for (model, way, _, value), points in lines.items():
+            if len(points) > 1:
+                points = sorted(points, key=lambda row: getattr(row, along))
+                axes.plot(
+                    [getattr(row, along) for row in points],
+                    [row.cpu_ms / (row.gflops * row.batch) for row in points],
+                    marker="o",
+                    label=f"{model}, {way}, {fixed} {value}",
+                )
+                axes.legend(fontsize=6)
+        axes.set(xscale="log", xlabel=along, ylabel="CPU ms a GFLOP")
+    panels[0].set_ylim(bottom=0)
+    figure.savefig(path)

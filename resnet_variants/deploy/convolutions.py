@@ -1,0 +1,265 @@
+"""Convolutions in the forms that torch runs fastest on a CPU, and the choice between them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Activations that oneDNN computes in a convolution's own pass
+FUSABLE: dict[type[nn.Module], str] = {
+    nn.Identity: "none",
+    nn.ReLU: "relu",
+    nn.Sigmoid: "sigmoid",
+    nn.SiLU: "swish",
+}
+
+
+class PackedConv(nn.Module):
+    """A convolution of oneDNN with its weights in the order that its kernels read, and an
+    activation or an addition in the same pass."""
+
+    def __init__(
+        self, conv: nn.Conv2d, *, act: str = "none", input_size: tuple[int, ...] | None = None
+    ) -> None:
+        super().__init__()
+        self.args = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+            conv.weight.detach(), *self.args, list(input_size) if input_size else None
+        )
+        self.bias = None if conv.bias is None else conv.bias.detach()
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, *self.args, self.act, [], ""
+        )
+
+    def add(self, x: Tensor, other: Tensor, *, relu: bool) -> Tensor:
+        """The convolution of ``x``, plus ``other``, then ReLU if asked; not its own activation."""
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            x,
+            other,
+            self.weight,
+            self.bias,
+            *self.args,
+            "add",
+            1.0,
+            "relu" if relu else None,
+            [],
+            None,
+        )
+
+
+class WinogradConv(nn.Module):
+    """A 3x3 convolution with stride 1 by Winograd's minimal filtering (Lavin and Gray, CVPR
+    2016): squares of ``tile`` x ``tile`` outputs, with 2.25 (tile 2) or 4 (tile 4) times fewer
+    multiplications, and as much more for the transformed weights. Channels-last.
+
+    Rounding differs from the direct sum's: by about 1e-6 (tile 2) and 1e-5 (tile 4) of the
+    greatest output.
+    """
+
+    # The matrices B^T, G and A^T of F(tile, 3)
+    TRANSFORMS = {  # noqa: RUF012
+        2: (
+            ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
+            ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)),
+            ((1, 1, 1, 0), (0, 1, -1, -1)),
+        ),
+        4: (
+            (
+                (4, 0, -5, 0, 1, 0),
+                (0, -4, -4, 1, 1, 0),
+                (0, 4, -4, -1, 1, 0),
+                (0, -2, -1, 2, 1, 0),
+                (0, 2, -1, -2, 1, 0),
+                (0, 4, 0, -5, 0, 1),
+            ),
+            (
+                (1 / 4, 0, 0),
+                (-1 / 6, -1 / 6, -1 / 6),
+                (-1 / 6, 1 / 6, -1 / 6),
+                (1 / 24, 1 / 12, 1 / 6),
+                (1 / 24, -1 / 12, 1 / 6),
+                (0, 0, 1),
+            ),
+            (
+                (1, 1, 1, 1, 1, 0),
+                (0, 1, -1, 2, -2, 0),
+                (0, 1, 1, 4, 4, 0),
+                (0, 1, -1, 8, -8, 1),
+            ),
+        ),
+    }
+    CACHE = 4 << 20  # bytes of transformed input that one go may take
+
+    def __init__(self, conv: nn.Conv2d, *, act: str = "none", tile: int) -> None:
+        super().__init__()
+        into, kernel, out = (torch.tensor(m, dtype=torch.float64) for m in self.TRANSFORMS[tile])
+        weight = conv.weight.detach()
+        k, c = weight.shape[:2]
+        both = torch.einsum("ia,kcab,jb->ijck", kernel, weight.double(), kernel)
+        self.weight = both.reshape(-1, c, k).float().contiguous()
+        # A transform of rows and columns as one product over the positions of a square
+        self.into = torch.kron(into, into).float()
+        self.out = torch.kron(out, out).float()
+        self.bias = torch.zeros(k) if conv.bias is None else conv.bias.detach()
+        self.tile = tile
+        self.act = act
+
+    @staticmethod
+    def takes(conv: nn.Conv2d) -> bool:
+        """Whether Winograd's algorithm is for this convolution."""
+        return (
+            conv.kernel_size == (3, 3)
+            and conv.stride == conv.dilation == conv.padding == (1, 1)
+            and conv.groups == 1
+            and conv.padding_mode == "zeros"
+            and min(conv.in_channels, conv.out_channels) >= 16
+        )
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """The convolution with its bias: (N, C, H, W) to a map of whole squares, (N, H', W', K)."""
+        n, c, h, w = x.shape
+        tile, side = self.tile, self.tile + 2
+        rows, columns = -(-h // tile), -(-w // tile)
+        k = self.bias.numel()
+        y = x.new_empty(n, rows, tile, columns, tile, k)
+        step = max(1, self.CACHE // (4 * side**2 * rows * columns * max(c, k)))
+        below, right = rows * tile + 1 - h, columns * tile + 1 - w
+        for start in range(0, n, step):
+            part = x[start : start + step].permute(0, 2, 3, 1)
+            squares = F.pad(part, (0, 0, 1, right, 1, below)).unfold(1, side, tile)
+            squares = squares.unfold(2, side, tile).permute(4, 5, 0, 1, 2, 3)
+            spectrum = (self.into @ squares.reshape(side**2, -1)).view(side**2, -1, c)
+            products = torch.bmm(spectrum, self.weight).view(side**2, -1)
+            outputs = (self.out @ products).view(tile, tile, -1, rows, columns, k)
+            torch.add(outputs, self.bias, out=y[start : start + step].permute(2, 4, 0, 1, 3, 5))
+        return y.view(n, rows * tile, columns * tile, k)[:, :h, :w].permute(0, 3, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self._sums(x)
+        if self.act == "relu":
+            return y.relu_() if _dense(y) else y.relu()
+        y = y.contiguous(memory_format=torch.channels_last)
+        if self.act == "sigmoid":
+            return y.sigmoid_()
+        return F.silu(y, inplace=True) if self.act == "swish" else y
+
+    def add(self, x: Tensor, other: Tensor, *, relu: bool) -> Tensor:
+        """As ``PackedConv.add``."""
+        y = self._sums(x)
+        y = y.add_(other) if _dense(y) else y + other
+        return y.relu_() if relu else y
+
+
+def _dense(y: Tensor) -> bool:
+    return y.is_contiguous(memory_format=torch.channels_last)
+
+
+Fast = PackedConv | WinogradConv
+
+
+Form = Callable[[nn.Conv2d, str, "tuple[int, ...] | None"], Fast]
+
+
+def _direct(conv: nn.Conv2d, act: str, size: tuple[int, ...] | None) -> Fast:
+    return PackedConv(conv, act=act, input_size=size)
+
+
+def _wide_groups(conv: nn.Conv2d, act: str, size: tuple[int, ...] | None) -> Fast:
+    return PackedConv(_widened(conv), act=act, input_size=size)
+
+
+def _winograd(conv: nn.Conv2d, act: str, size: tuple[int, ...] | None, *, tile: int) -> Fast:
+    return WinogradConv(conv, act=act, tile=tile)
+
+
+def _forms(conv: nn.Conv2d) -> list[Form]:
+    """The forms that a convolution has, the direct one first."""
+    if WinogradConv.takes(conv):
+        return [_direct, partial(_winograd, tile=2), partial(_winograd, tile=4)]
+    if 1 < conv.groups < conv.in_channels < 8 * conv.groups and conv.groups % 2 == 0:
+        return [_direct, _wide_groups]  # kernels work on 8 channels at once
+    return [_direct]
+
+
+def fastest(
+    conv: nn.Conv2d, input_size: tuple[int, ...] | None, *, act: str = "none", measure: bool = True
+) -> Fast:
+    """The form of a convolution that is fastest for an input of this size, by measuring.
+
+    Without measuring, or a size to measure for, it is the direct form.
+    """
+    which = 0
+    if measure and input_size is not None and len(_forms(conv)) > 1 and _is_large(conv, input_size):
+        which = _fastest(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+            conv.groups,
+            input_size=input_size,
+            threads=torch.get_num_threads(),
+        )
+    return _forms(conv)[which](conv, act, input_size)
+
+
+def _is_large(conv: nn.Conv2d, input_size: tuple[int, ...]) -> bool:
+    """Whether there is time to win: 30 million FLOPs take about half a millisecond."""
+    n, _, h, w = input_size
+    positions = n * h * w // (conv.stride[0] * conv.stride[1])
+    return 2 * positions * conv.weight.numel() > 30e6
+
+
+@cache
+def _fastest(*geometry: Any, input_size: tuple[int, ...], threads: int) -> int:
+    """Which form is fastest: measured once in a process for each geometry, size and number of
+    threads, with any weights."""
+    with torch.no_grad():
+        conv = nn.Conv2d(*geometry)
+        x = torch.randn(input_size).contiguous(memory_format=torch.channels_last)
+        forms = [form(conv, "relu", input_size) for form in _forms(conv)]
+        times: list[list[float]] = [[] for _ in forms]
+        # In a network the layers between leave nothing of the weights in the cache.
+        between = torch.empty(1 << 23)
+        for i in range(5):
+            for form, spent in zip(forms, times, strict=True):
+                between.fill_(i)
+                start = time.process_time()
+                form(x)
+                spent.append(time.process_time() - start)
+    medians = [statistics.median(spent[1:]) for spent in times]  # the first warms up
+    best = min(range(len(medians)), key=medians.__getitem__)
+    return best if medians[best] < 0.9 * medians[0] else 0  # the direct one, unless clearly
+
+
+def _widened(conv: nn.Conv2d) -> nn.Conv2d:
+    """The same convolution with half as many groups, whose weights between are zero."""
+    groups, half = conv.groups, conv.groups // 2
+    weight = conv.weight.detach()
+    pairs = weight.unflatten(0, (half, 2, weight.shape[0] // groups))
+    zero = torch.zeros_like(pairs[:, 0])
+    upper, lower = torch.cat((pairs[:, 0], zero), 2), torch.cat((zero, pairs[:, 1]), 2)
+    wide = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        conv.dilation,  # type: ignore[arg-type]
+        half,
+        device="meta",
+    )
+    wide.weight = nn.Parameter(torch.stack((upper, lower), 1).flatten(0, 2), requires_grad=False)
+    wide.bias = conv.bias
+    return wide

@@ -71,6 +71,14 @@ def quantize(
     if not sum(len(batch) for batch in batches):
         raise ValueError("calibration holds no image.")
     name = formats[path.suffix]
+    least = FORMATS[name].least(model)
+    for batch in (*batches, *([] if images is None else [images])):
+        if min(batch.shape[2:]) < least:
+            height, width = batch.shape[2:]
+            raise ValueError(
+                f"Images of {height}x{width} are too small: exported to {name}, this network "
+                f"takes images from {least}x{least}."
+            )
     training = model.training
     model.eval()
     try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -30,6 +33,8 @@ class Format:
     write: Callable[[nn.Module, Tensor, Path, bool], None]
     """(network, example images, path, dynamic)"""
     load: Callable[[Path], Run]
+    least: Callable[[nn.Module], int] = attrgetter("min_export_size")
+    """side of the smallest image that a dynamic file takes"""
 
 
 FORMATS: Registry[Format] = Registry("export format")
@@ -187,7 +192,30 @@ def _load_openvino(path: Path) -> Run:
     return run
 
 
+def _least_for_windows(model: nn.Module) -> int:
+    """The smallest image in which no pooling's window is larger than its map: OpenVINO refuses
+    such a one, which torch takes where it rounds sizes up."""
+    twin = copy.deepcopy(model).to("meta").eval()
+    fits: list[bool] = []
+
+    def watch(pool: nn.MaxPool2d, inputs: tuple[Tensor]) -> None:
+        assert isinstance(pool.kernel_size, int) and isinstance(pool.padding, int)
+        fits.append(min(inputs[0].shape[2:]) + 2 * pool.padding >= pool.kernel_size)
+
+    for module in twin.modules():
+        if isinstance(module, nn.MaxPool2d):
+            module.register_forward_pre_hook(watch)
+    least: int = model.min_export_size  # type: ignore[assignment]
+    for size in itertools.count(least):
+        fits.clear()
+        with torch.no_grad():
+            twin(example_images(twin, (1, size, size)))
+        if all(fits):
+            return size
+    raise AssertionError("itertools.count ends never")
+
+
 FORMATS.register("onnx", Format(".onnx", _write_onnx, _load_onnx))
 FORMATS.register("torch-export", Format(".pt2", _write_program, _load_program))
 FORMATS.register("torchscript", Format(".ts", _write_torchscript, _load_torchscript))
-FORMATS.register("openvino", Format(".xml", _write_openvino, _load_openvino))
+FORMATS.register("openvino", Format(".xml", _write_openvino, _load_openvino, _least_for_windows))

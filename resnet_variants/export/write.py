@@ -47,7 +47,7 @@ def export_model(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         form.write(model, images, path, dynamic)
-        sizes = [size, *_other_sizes(model.min_export_size)] if dynamic else [size]
+        sizes = [size, *_other_sizes(form.least(model))] if dynamic else [size]
         differences = check(model, form.load(path), sizes, tolerance=tolerance)
     finally:
         model.train(training)

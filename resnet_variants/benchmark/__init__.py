@@ -48,7 +48,7 @@ def benchmark(
         fresh: that many processes of its own for each way, for peak memory and WAY+keep; 0: all
             ways in this process, beside the machine's peak and the network's floor
         rounds: repeats of each way, after one that warms up
-        out: folder for benchmark.csv, benchmark.json and, with matplotlib, roofline.svg and
+        out: folder for benchmark.csv, .json and .md and, with matplotlib, roofline.svg and
             scaling.svg
     """
     known = TRAINING_WAYS if train else WAYS

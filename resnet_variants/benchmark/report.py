@@ -1,4 +1,4 @@
-"""The benchmark's rows as a table, as CSV and JSON, and as plots."""
+"""The benchmark's rows as a table, as CSV, JSON and Markdown, and as plots."""
 
 from __future__ import annotations
 
@@ -50,12 +50,26 @@ def _cells(model: str, texts: list[str]) -> str:
     return " ".join((f"{model:24}", *cells))
 
 
+def markdown(rows: list[Row]) -> str:
+    """The table in Markdown, without the columns that say nothing."""
+    shown = [
+        (name, width, show)
+        for name, width, show in _COLUMNS
+        if any(show(row) != "-" for row in rows)
+    ]
+    lines = [["model", *(name for name, _, _ in shown)]]
+    lines.append(["---", *("---" if width < 0 else "---:" for _, width, _ in shown)])
+    lines += [[row.model, *(show(row) for _, _, show in shown)] for row in rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def save(rows: list[Row], out: Path) -> None:
-    """Write ``benchmark.csv`` and ``benchmark.json`` into a folder, and where matplotlib is
+    """Write ``benchmark.csv``, ``.json`` and ``.md`` into a folder, and where matplotlib is
     installed ``roofline.svg`` and ``scaling.svg``."""
     out.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = [asdict(row) for row in rows]
     (out / "benchmark.json").write_text(json.dumps(records, indent=1) + "\n")
+    (out / "benchmark.md").write_text(markdown(rows))
     with (out / "benchmark.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
         writer.writeheader()

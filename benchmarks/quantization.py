@@ -96,24 +96,27 @@ def row(family: str, name: str, right: float, done: Quantized) -> str:
     )
 
 
-def main(*families: str, steps: int = 30, size: int = 64, count: int = 48) -> None:
+def main(
+    families: tuple[str, ...] = (), /, *, steps: int = 30, size: int = 64, count: int = 48
+) -> None:
     """Measure the families named, or all, and write the page.
 
     Args:
         families: of the zoo; all by default
         steps: of training, 16 crops each
-        size: side of a crop in pixels
+        size: side of a crop in pixels, or the smallest that an exported network takes
         count: crops to calibrate on, and as many to compare on
     """
     torch.set_num_threads(1)
     page = HEAD.format(count=count, steps=steps, size=size, classes=CLASSES, processor=processor())
-    images, labels = crops(count, size, seed=2000)
     for family in families or list_families():
         name = list_models(family=family)[0]
-        model = trained(name, steps, size)
+        side = max(size, create_model(name, device="meta").min_export_size)
+        model = trained(name, steps, side)
+        images, labels = crops(count, side, seed=2000)
         try:
             with tempfile.TemporaryDirectory() as folder:
-                calibration = crops(count, size, seed=1000)[0]
+                calibration = crops(count, side, seed=1000)[0]
                 done = quantize(model, calibration, Path(folder) / "int8.onnx", images=images)
             line = row(family, name, accuracy(model, images, labels), done)
         except Exception as error:  # another program's: say so, and go on

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# Those without a figure are in test_detection.py.
+EXAMPLES = sorted(
+    path
+    for path in (ROOT / "examples").glob("*.py")
+    if path.stem not in ("detection", "segmentation")
+)
+TRAINING = ("abcd", "attention_masks", "gates", "regnet_design", "se_placement")
 
 # What does not depend on the machine or on how long a network is trained.
 FACTS = {
@@ -32,18 +38,22 @@ FACTS = {
     "resnext_forms": ["32 4 ", "parameters of the 3x3"],
     "se_placement": ["no gate", "standard", "pre"],
 }
-WITHOUT_FIGURE = {"detection": ["--steps", "1"], "segmentation": ["--steps", "1"]}
 
 
 def _spaced(text: str) -> str:
     return re.sub(r"[ \n]+", " ", text)
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=[each.stem for each in EXAMPLES])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(each, id=each.stem, marks=[pytest.mark.slow] * (each.stem in TRAINING))
+        for each in EXAMPLES
+    ],
+)
 def test_example(script: Path, tmp_path: Path) -> None:
-    arguments = WITHOUT_FIGURE.get(script.stem, ["--fast", "--out", str(tmp_path / "figures")])
     done = subprocess.run(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, str(script), "--fast", "--out", str(tmp_path / "figures")],
         cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -51,9 +61,8 @@ def test_example(script: Path, tmp_path: Path) -> None:
         timeout=600,  # against hanging
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-    if script.stem not in WITHOUT_FIGURE:
-        figure = tmp_path / "figures" / f"{script.stem}.png"
-        assert figure.read_bytes().startswith(b"\x89PNG")
+    figure = tmp_path / "figures" / f"{script.stem}.png"
+    assert figure.read_bytes().startswith(b"\x89PNG")
     for fact in FACTS.get(script.stem, []):
         assert fact in _spaced(done.stdout), f"{fact!r} is not in\n{done.stdout}"
 
@@ -62,8 +71,6 @@ def test_gallery_shows_every_figure() -> None:
     """A section for each example that draws, with its command and a small picture."""
     text = (ROOT / "docs" / "gallery.md").read_text()
     for script in EXAMPLES:
-        if script.stem in WITHOUT_FIGURE:
-            continue
         assert f"python examples/{script.name}" in text
         assert f"](gallery/{script.stem}.png)" in text
         assert (ROOT / "docs" / "gallery" / f"{script.stem}.png").stat().st_size < 150_000

@@ -160,7 +160,7 @@ def test_a_step_beside_a_bare_loop_is_measured() -> None:
     import json
 
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "training_step.py"), "--rounds", "2"],
+        [sys.executable, str(ROOT / "benchmarks" / "training_step.py"), "--rounds", "12"],
         env=environment(), text=True, capture_output=True, check=True, timeout=900,
     )  # fmt: skip
     measured = json.loads(done.stdout)

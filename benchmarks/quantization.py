@@ -26,7 +26,8 @@ HEAD = """# int8 by family
 
 Static quantisation with onnxruntime: int8 weights a channel, uint8 activations, ranges from
 {count} crops of scikit-learn's two sample photographs. Each network learnt for {steps} steps to
-tell which quarter of which of them a crop of {size} pixels is from, one of {classes} classes.
+tell which quarter of which of them a crop of {size} pixels is from, one of {classes} classes
+(crops of 75 for Inception-ResNet, which takes no smaller ones when exported).
 Accuracy of the float network, SQNR of the logits and top-1 agreement with it are over {count} other
 crops; agreement says little where the accuracy is near chance. Times are one image on one thread of
 the processor that wrote this table, {processor}. Written by `python benchmarks/quantization.py`.

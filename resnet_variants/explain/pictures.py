@@ -156,8 +156,9 @@ def _weights_figure(weights: Mapping[str, Tensor], title: str) -> Figure:
         top.set_title("bars: mean over the channels; lines: 10 to 90 % of them", fontsize=8)
     else:
         top.set_ylabel("mean share", fontsize=8)
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncol": branches}
-        top.legend(fontsize=8, frameon=False, **place)
+        top.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=branches, fontsize=8, frameon=False
+        )
     figure.supxlabel("each gate's channels, a bar each", fontsize=8)
     return figure
 

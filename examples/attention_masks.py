@@ -96,7 +96,8 @@ def draw_signal(ax: Any, modules: int) -> None:
         print(f"  {LABELS[learning]:12}{sizes[0]:8.2f}{sizes[-1]:8.2f}")
     ax.set(yscale="log", xlabel="attention module", ylabel="standard deviation")
     ax.set_title("Features, start values", fontsize=10)
-    ax.legend(fontsize=8)
+    ax.set_ylim(top=3 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(fontsize=8, loc="upper left")
     ax.grid(alpha=0.3)
 
 

@@ -160,8 +160,9 @@ def measure_guidelines(axes: Any, side: int, rounds: int) -> None:
         )
         print(f"{title:22}", "  ".join(f"{n} {r:.2f}" for n, r in ratios.items()), f"  {verdict}")
         ax.barh(list(ratios), list(ratios.values()), color=["0.6", *["C0"] * len(others)])
-        ax.bar_label(ax.containers[0], fmt="%.2f", padding=3)
         ax.axvline(1, color="0.3", linewidth=0.8)
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        ax.bar_label(ax.containers[0], fmt="%.2f", padding=3, bbox=ground)
         ax.invert_yaxis()
         ax.margins(x=0.2)
         ax.set_title(title, fontsize=10)

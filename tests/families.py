@@ -36,14 +36,16 @@ def _of_each_kind() -> list[str]:
     return list(kinds.values())
 
 
-def _slow_but_kinds() -> list[object]:
-    quick = _of_each_kind()
+def slow_but(*quick: str) -> pytest.MarkDecorator:
+    """Every family, all but these under the slow mark."""
     marks = {family: [] if family in quick else [pytest.mark.slow] for family in list_families()}
-    return [pytest.param(family, marks=marks[family]) for family in marks]
+    assert set(quick) <= marks.keys()
+    params = [pytest.param(family, marks=marks[family]) for family in marks]
+    return pytest.mark.parametrize("family", params)
 
 
 # For tests that take seconds: all families with -m slow, one of each kind without.
-each_kind = pytest.mark.parametrize("family", _slow_but_kinds())
+each_kind = slow_but(*_of_each_kind())
 
 
 def thin(config: NetworkConfig) -> NetworkConfig:

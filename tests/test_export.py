@@ -11,7 +11,7 @@ from resnet_variants.cli import main
 from resnet_variants.export import FORMATS, check, export_model, export_program
 from resnet_variants.export.formats import outputs
 
-from .families import each_family, each_kind, small
+from .families import each_family, each_kind, slow_but, small
 
 SIZES = [(1, 32, 32), (3, 33, 97), (2, 160, 131)]
 
@@ -27,7 +27,7 @@ def test_program(family: str) -> None:
 
 
 @pytest.mark.ability("ONNX, any size")
-@each_kind
+@slow_but("ResNet", "SCNet", "SK-Net", "ShuffleNetV1")  # up to half a minute each
 def test_onnx(family: str, tmp_path: Path) -> None:
     done = export_model(small(family), tmp_path / "network.onnx")
     assert len(done.differences) == 4

@@ -40,9 +40,9 @@ def benchmark(
         size: sides of the images
         threads: numbers of torch's threads; its own by default
         ways: eager, channels_last, torch, inductor, onnxruntime, openvino, int8-onnxruntime,
-            int8-openvino; with --train: eager, channels_last, bfloat16, checkpointing; the first
-            three, or two, by default. With --fresh each also as WAY+keep, which keeps freed
-            memory in the process
+            int8-openvino; with --train: eager, channels_last, bfloat16, checkpointing, inductor;
+            the first three, or two, by default. With --fresh each also as WAY+keep, which
+            keeps freed memory in the process
         against: peers that have the network: timm, torchvision, pytorchcv
         train: training steps, not inference
         fresh: that many processes of its own for each way, for peak memory and WAY+keep; 0: all

@@ -21,7 +21,7 @@ PEERS = ("timm", "torchvision", "pytorchcv")
 EAGER = ("eager", "channels_last")
 INT8 = ("int8-onnxruntime", "int8-openvino")
 WAYS = (*EAGER, *BACKENDS, *INT8)
-TRAINING_WAYS = (*EAGER, "bfloat16", "checkpointing")
+TRAINING_WAYS = (*EAGER, "bfloat16", "checkpointing", "inductor")
 
 Run = Callable[[], Any]
 
@@ -47,12 +47,13 @@ def make_step(way: str, model: nn.Module, images: Tensor) -> Run:
         assert isinstance(model, Network)
         model.set_grad_checkpointing()
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
+    forward = torch.compile(model) if way == "inductor" else model
     labels = torch.zeros(len(images), dtype=torch.long)
 
     def step() -> None:
         with torch.enable_grad():
             with torch.autocast("cpu", torch.bfloat16, enabled=way == "bfloat16"):
-                outputs = model(images)
+                outputs = forward(images)
             # Some peers give their auxiliary classifier's outputs, too.
             logits = outputs if isinstance(outputs, Tensor) else outputs[0]
             F.cross_entropy(logits.float(), labels).backward()

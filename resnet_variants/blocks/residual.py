@@ -26,6 +26,8 @@ def add_residual(
     if isinstance(gate, Gate):
         # Dropping the (small) weights drops the branch.
         return torch.addcmul(shortcut, branch, drop_path(gate.weights(branch)), value=scale)
+    if gate is None and scale == 1:
+        return drop_path(branch).add_(shortcut)  # nothing else reads what the branch ends in
     if gate is not None:
         branch = gate(branch)
     return torch.add(shortcut, drop_path(branch), alpha=scale)

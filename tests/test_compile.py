@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from .families import each_family, small
+from .families import each_family, each_kind, small
 
 
 @pytest.mark.ability("compile, one graph")
-@each_family
+@each_kind
 def test_one_graph(family: str) -> None:
     model = small(family).eval()
     compiled = torch.compile(model, backend="eager", fullgraph=True)

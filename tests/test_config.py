@@ -14,7 +14,6 @@ from resnet_variants import (
     create_model,
     initialise,
     is_model,
-    list_families,
     list_models,
     model_config,
     model_info,
@@ -24,7 +23,7 @@ from resnet_variants import (
 from resnet_variants.blocks.attention import ATTENTION
 from resnet_variants.registry import _ALIASES, _MODELS
 
-FIRST = [list_models(family=family)[0] for family in list_families()]
+from .families import each_family, small
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -35,9 +34,9 @@ def test_json_round_trip(name: str) -> None:
     assert type(again) is type(config)
 
 
-@pytest.mark.parametrize("name", FIRST)
-def test_rebuilt_from_json(name: str) -> None:
-    model = create_model(name, num_classes=7).eval()
+@each_family
+def test_rebuilt_from_json(family: str) -> None:
+    model = small(family, num_classes=7).eval()
     again = build(config_from_dict(json.loads(json.dumps(model.config.to_dict())))).eval()
     again.load_state_dict(model.state_dict())
     image = torch.randn(1, 3, 64, 64)

@@ -6,10 +6,11 @@ import torch
 from resnet_variants import create_model
 from resnet_variants.blocks import ConvNormAct
 from resnet_variants.deploy import BACKENDS, DeployReport, optimize_for_inference, pack
+from resnet_variants.deploy.branches import MergedBranches
 from resnet_variants.deploy.convolutions import PackedConv, WinogradConv, _forms
 from resnet_variants.deploy.units import ShuffledStage
 
-from .families import each_family, small
+from .families import each_family, each_kind, small
 
 
 def _ready(family: str, **changes: object) -> torch.nn.Module:
@@ -29,8 +30,16 @@ def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
 
 
 @each_family
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_packed_networks_agree(family: str, channels_last: bool) -> None:
+def test_packed_networks_agree(family: str) -> None:
+    _agrees(family, channels_last=True)
+
+
+@each_kind
+def test_packed_networks_agree_in_nchw(family: str) -> None:
+    _agrees(family, channels_last=False)
+
+
+def _agrees(family: str, *, channels_last: bool) -> None:
     model = _ready(family)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     packed = pack(model, torch.randn(1, 3, 64, 64), channels_last=channels_last)
@@ -184,3 +193,22 @@ def test_shuffles_in_weights(name: str) -> None:
     with torch.inference_mode():
         for found, expected in zip(packed(images), model(images), strict=True):
             assert _close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        # the branches that pool first, and those whose first window differs, stay as they are
+        ("bn_inception_cifar", [[64] * 3, [64] * 3, [128, 64], [224, 64, 96]]),
+        ("raninception56", [[16, 32, 32], [64, 64], [32, 64, 64], [128, 128]]),
+    ],
+)
+def test_parallel_convolutions_become_one(name: str, widths: list[list[int]]) -> None:
+    torch.manual_seed(0)
+    model = create_model(name).eval()
+    images = torch.randn(2, 3, 64, 64)
+    packed = pack(model, images)
+    merged = [each.widths for each in packed.modules() if isinstance(each, MergedBranches)]
+    assert all(each in merged for each in widths)
+    with torch.inference_mode():
+        assert _close(packed(images), model(images))

@@ -17,7 +17,7 @@ SIZES = [(1, 32, 32), (3, 33, 97), (2, 160, 131)]
 
 
 @pytest.mark.ability("torch.export, any size")
-@each_family
+@each_kind
 def test_program(family: str) -> None:
     model = small(family).eval()
     least = model.min_export_size

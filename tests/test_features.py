@@ -11,7 +11,7 @@ from resnet_variants import Network, create_model
 from resnet_variants.blocks.layers import FrozenBatchNorm2d, GroupNorm
 from resnet_variants.finetune import convert_norm, freeze, unfreeze
 
-from .families import each_family, small
+from .families import each_family, each_kind, small
 
 
 def images(n: int = 2) -> Tensor:
@@ -110,7 +110,7 @@ def test_more_stages_than_there_are() -> None:
 
 
 @pytest.mark.ability("frozen, synchronised and group normalisation")
-@each_family
+@each_kind
 def test_other_normalisations(family: str) -> None:
     model = small(family)
     with torch.no_grad():

@@ -319,6 +319,7 @@ def test_what_se_adds(reduction: int, more: int) -> None:
     assert (residual.params, residual.macs) == (counts.params, counts.macs), "additions are free"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_models("shufflenet*"))
 def test_every_entry_on_the_meta_device(name: str) -> None:
     model = create_model(name, device="meta")
@@ -360,7 +361,7 @@ def test_refusals(config: Any, changes: dict[str, Any], message: str) -> None:
 # Compilers --------------------------------------------------------------------------------------
 
 
-@each_form
+@pytest.mark.parametrize("form", ["v1 paper", "v2 keep", "v2 megvii residual"])
 def test_export_is_dynamic_and_four_dimensional(form: str) -> None:
     model = build(FORMS[form]).eval()
     dims = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
@@ -375,6 +376,7 @@ def test_export_is_dynamic_and_four_dimensional(form: str) -> None:
         torch.testing.assert_close(exported.module()(other), model(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["v1", "v2 megvii residual", "v2 keep"])
 def test_compile_without_graph_break(form: str) -> None:
     _compile(FORMS[form], backend="eager")

@@ -11,9 +11,9 @@ from ..choices import check_choice
 from . import report
 from .fresh import KEEP
 from .measure import Row, measure, measure_fresh
-from .ways import PEERS, TRAINING_WAYS, WAYS, peer_network
+from .ways import EAGER, PEERS, known_ways, peer_network
 
-__all__ = ["PEERS", "TRAINING_WAYS", "WAYS", "Row", "benchmark", "measure", "peer_network"]
+__all__ = ["PEERS", "Row", "benchmark", "known_ways", "measure", "peer_network"]
 
 
 def benchmark(
@@ -28,6 +28,7 @@ def benchmark(
     train: bool = False,
     fresh: int = 0,
     rounds: int = 7,
+    device: str = "cpu",
     out: Path | None = None,
 ) -> None:
     """Measure networks eager, deployed, and beside their peers, in turns.
@@ -40,21 +41,28 @@ def benchmark(
         size: sides of the images
         threads: numbers of torch's threads; its own by default
         ways: eager, channels_last, torch, inductor, onnxruntime, openvino, int8-onnxruntime,
-            int8-openvino; with --train: eager, channels_last, bfloat16, checkpointing, inductor;
-            the first three, or two, by default. With --fresh each also as WAY+keep, which
-            keeps freed memory in the process
+            int8-openvino. With --train or --device settings, of which + joins several: eager,
+            channels_last, bfloat16, inductor; with --train checkpointing, too; on a GPU tf32 and
+            cudagraphs, and eager is exact float32. By default eager, channels_last and, on a
+            CPU, torch. With --fresh each also as WAY+keep, which keeps freed memory in the
+            process
         against: peers that have the network: timm, torchvision, pytorchcv
         train: training steps, not inference
         fresh: that many processes of its own for each way, for peak memory and WAY+keep; 0: all
             ways in this process, beside the machine's peak and the network's floor
         rounds: repeats of each way, after one that warms up
+        device: cpu, or an accelerator such as cuda
         out: folder for benchmark.csv, .json and .md and, with matplotlib, roofline.svg and
             scaling.svg
     """
-    known = TRAINING_WAYS if train else WAYS
-    ways = ways or known[: 2 if train else 3]
+    kind = _checked_device(device, fresh)
+    known = known_ways(kind, train)
+    ways = ways or (EAGER if train or kind != "cpu" else (*EAGER, "torch"))
     for way in ways:
-        check_choice("ways", way.removesuffix(KEEP), known)
+        plain = way.removesuffix(KEEP)
+        joined = train or kind != "cpu"
+        for setting in plain.split("+") if joined else (plain,):
+            check_choice("ways", setting, known)
         if way.endswith(KEEP) and not fresh:
             raise ValueError(f"ways={way!r} sets the whole process's allocator: it needs --fresh.")
     for peer in against:
@@ -73,7 +81,7 @@ def benchmark(
                         found = (
                             measure_fresh(name, each, side, rounds, against, ways, train, fresh)
                             if fresh
-                            else measure(name, each, side, rounds, against, ways, train)
+                            else measure(name, each, side, rounds, against, ways, train, device)
                         )
                         rows += found
                         print(*map(report.line, found), sep="\n", flush=True)
@@ -81,3 +89,19 @@ def benchmark(
         torch.set_num_threads(before)
     if out is not None:
         report.save(rows, out)
+
+
+def _checked_device(device: str, fresh: int) -> str:
+    """Its kind, if it is there."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is none that torch knows.") from error
+    here = torch.accelerator.current_accelerator(check_available=True)
+    if kind != "cpu":
+        if here is None or here.type != kind:
+            there = "cpu" if here is None else f"cpu, {here.type}"
+            raise ValueError(f"device={device!r} is not on this machine. Here: {there}.")
+        if fresh:
+            raise ValueError("--fresh measures a process's memory on a CPU: leave it out.")
+    return kind

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ from ..registry import create_model, resolve_name
 from .ways import EAGER, PEERS, make_step, make_way, peer_network, share_weights
 
 Times = list[tuple[float, float]]
-"""(CPU seconds, wall seconds) of each run"""
+"""(busy seconds, wall seconds) of each run. Busy: process CPU time; of an accelerator the time
+until it is done"""
 
 
 @dataclass(frozen=True)
@@ -32,25 +33,26 @@ class Row:
     size: int
     """side of the images"""
     threads: int
+    device: str
     mode: str
     """``inference`` or ``training``: a step with its backward pass and SGD"""
     way: str
-    """one of ``ways``, or a peer, whose network is eager in NCHW"""
+    """one of the known ways, or a peer, whose network is eager in NCHW"""
     images_per_second: float
     """by wall time, median"""
     wall_ms: float
     """latency of one batch, median"""
-    cpu_ms: float
-    """process CPU time of one batch over all threads, median"""
+    busy_ms: float
+    """process CPU time of one batch over all threads, median; on an accelerator wall time"""
     spread: float
-    """interquartile range of the CPU time over its median"""
+    """interquartile range of the busy time over its median"""
     to_peer: float | None
-    """median ratio of CPU times, the fastest peer's over this; None without peer"""
+    """median ratio of busy times, the fastest peer's over this; None without peer"""
     of_peak: float | None
     """share of the machine's float32 peak: a large matrix product in the same rounds. A
     training step counts as three forward passes"""
     of_floor: float | None
-    """CPU time over that of the network's convolutions and linear layers alone"""
+    """CPU time over that of the network's convolutions and linear layers alone; of a CPU"""
     gflops: float
     """floating-point operations of an image's forward pass, in billions"""
     intensity: float
@@ -58,7 +60,8 @@ class Row:
     roof: float | None
     """share of the peak that memory allows at this intensity: a large copy in the same rounds"""
     peak_mib: float | None
-    """largest resident memory of a process that runs nothing else"""
+    """largest resident memory of a process that runs nothing else; on an accelerator its most
+    memory in use during a run"""
     difference: float | None
     """greatest difference from the eager network's outputs over their greatest value; a peer's
     with our weights, None where the bridge does not reach it"""
@@ -72,10 +75,11 @@ def measure(
     against: tuple[str, ...] = (),
     ways: tuple[str, ...] = (*EAGER, "torch"),
     train: bool = False,
+    device: str = "cpu",
 ) -> list[Row]:
     """The rows of one network at one batch and image size, all in this process."""
-    model = create_model(name).eval()
-    images = torch.randn(batch, model.config.in_chans, size, size)
+    model = create_model(name).to(device).eval()
+    images = torch.randn(batch, model.config.in_chans, size, size, device=device)
     make: Callable[..., Callable[[], Any]] = make_step if train else make_way
     runs = {way: make(way, model, images) for way in ways}
     comparable = set(runs)
@@ -84,24 +88,28 @@ def measure(
         if net is not None:
             if share_weights(model, peer, net):
                 comparable.add(peer)
-            runs[peer] = make_step("eager", net, images) if train else partial(net, images)
+            runs[peer] = make("eager", net.to(device), images)
     differences: dict[str, float | None] = {}
     if not train:
         with torch.inference_mode():
             expected = model(images)
             for way in comparable:
                 differences[way] = _difference(runs[way](), expected)
-    matrix = torch.randn(1024, 1024)
-    block = torch.randn(1 << 24)
+    cpu = images.device.type == "cpu"
+    side = 1024 if cpu else 8192
+    matrix = torch.randn(side, side, device=device)
+    block = torch.randn(1 << (24 if cpu else 28), device=device)
     copied = torch.empty_like(block)
     yardsticks: dict[str, Callable[[], Any]] = {
         "peak": lambda: matrix @ matrix,
         "copy": lambda: copied.copy_(block),
     }
-    if not train:
+    if cpu and not train:
         yardsticks["floor"] = floor(model, images)
-    times = _rounds(runs | yardsticks, rounds, f"{name}, batch {batch}", inference=not train)
-    peak = 2 * 1024**3 / median(times["peak"])
+    times, memory = _rounds(
+        runs | yardsticks, rounds, f"{name}, batch {batch}", device, inference=not train
+    )
+    peak = 2 * side**3 / median(times["peak"])
     bandwidth = 2 * 4 * block.numel() / median(times["copy"])
     return _rows(
         name,
@@ -109,7 +117,9 @@ def measure(
         size,
         train,
         {way: times[way] for way in runs},
+        device=device,
         differences=differences,
+        memory=memory,
         peak=peak,
         bandwidth=bandwidth,
         floor_times=times.get("floor"),
@@ -150,6 +160,7 @@ def _rows(
     train: bool,
     times: dict[str, Times],
     *,
+    device: str = "cpu",
     differences: dict[str, float | None] | None = None,
     memory: dict[str, float] | None = None,
     peak: float | None = None,
@@ -169,12 +180,13 @@ def _rows(
             batch=batch,
             size=size,
             threads=torch.get_num_threads(),
+            device=device,
             mode="training" if train else "inference",
             way=way,
             images_per_second=batch / statistics.median(wall for _, wall in spent),
             wall_ms=1e3 * statistics.median(wall for _, wall in spent),
-            cpu_ms=1e3 * median(spent),
-            spread=_spread([cpu for cpu, _ in spent]),
+            busy_ms=1e3 * median(spent),
+            spread=_spread([busy for busy, _ in spent]),
             to_peer=_ratio(times[reference], spent) if reference else None,
             of_peak=flops / median(spent) / peak if peak else None,
             of_floor=_ratio(spent, floor_times) if floor_times else None,
@@ -188,25 +200,40 @@ def _rows(
     ]
 
 
-def timed(run: Callable[[], Any]) -> tuple[float, float]:
-    """(CPU seconds, wall seconds) of one run."""
-    cpu, wall = time.process_time(), time.perf_counter()
+def timed(run: Callable[[], Any], device: str = "cpu") -> tuple[float, float]:
+    """(busy seconds, wall seconds) of one run."""
+    if torch.device(device).type == "cpu":
+        cpu, wall = time.process_time(), time.perf_counter()
+        run()
+        return time.process_time() - cpu, time.perf_counter() - wall
+    torch.accelerator.synchronize()
+    wall = time.perf_counter()
     run()
-    return time.process_time() - cpu, time.perf_counter() - wall
+    torch.accelerator.synchronize()
+    wall = time.perf_counter() - wall
+    return wall, wall
 
 
 def _rounds(
-    runs: dict[str, Callable[[], Any]], rounds: int, title: str, *, inference: bool
-) -> dict[str, Times]:
-    """The times of each way, every round running all of them; the first warms up."""
+    runs: dict[str, Callable[[], Any]], rounds: int, title: str, device: str, *, inference: bool
+) -> tuple[dict[str, Times], dict[str, float] | None]:
+    """The times of each way, and on an accelerator the most memory of each, in MiB. Every round
+    runs all of them, in an order of its own: what ran before leaves its mark on caches and free
+    memory. The first round warms up."""
     times: dict[str, Times] = {way: [] for way in runs}
+    memory: dict[str, float] | None = None if torch.device(device).type == "cpu" else {}
+    order = random.Random(0)
     with torch.inference_mode(inference):
         for each in tqdm(range(rounds + 1), desc=title, leave=False):
-            for way, run in runs.items():
-                spent = timed(run)
+            for way, run in order.sample(list(runs.items()), len(runs)):
+                if memory is not None:
+                    torch.accelerator.reset_peak_memory_stats()
+                spent = timed(run, device)
                 if each:
                     times[way].append(spent)
-    return times
+                    if memory is not None:
+                        memory[way] = torch.accelerator.max_memory_allocated() / 2**20
+    return times, memory
 
 
 def floor(model: Network, images: Tensor) -> Callable[[], None]:
@@ -241,8 +268,8 @@ def _difference(found: Any, expected: Any) -> float:
 
 
 def median(times: Times) -> float:
-    """Median CPU seconds."""
-    return max(statistics.median(cpu for cpu, _ in times), 1e-9)
+    """Median busy seconds."""
+    return max(statistics.median(busy for busy, _ in times), 1e-9)
 
 
 def _ratio(over: Times, under: Times) -> float:

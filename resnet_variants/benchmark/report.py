@@ -17,10 +17,10 @@ _COLUMNS: tuple[tuple[str, int, Callable[[Row], str]], ...] = (
     ("batch", 5, lambda row: str(row.batch)),
     ("size", 4, lambda row: str(row.size)),
     ("threads", 7, lambda row: str(row.threads)),
-    ("way", -18, lambda row: row.way),
+    ("way", -24, lambda row: row.way),
     ("images/s", 8, lambda row: f"{row.images_per_second:.1f}"),
     ("wall ms", 8, lambda row: f"{row.wall_ms:.1f}"),
-    ("CPU ms", 8, lambda row: f"{row.cpu_ms:.1f}"),
+    ("busy ms", 8, lambda row: f"{row.busy_ms:.1f}"),
     ("spread", 6, lambda row: f"{row.spread:.0%}"),
     ("to peer", 7, lambda row: _optional(row.to_peer, ".2f")),
     ("of peak", 7, lambda row: _optional(row.of_peak, ".0%")),
@@ -101,7 +101,7 @@ def _roofline(rows: list[Row], path: Path) -> None:
 
 
 def _scaling(rows: list[Row], path: Path) -> None:
-    """CPU time of a gigaFLOP against batch and image size: level where the cost is linear."""
+    """Busy time of a gigaFLOP against batch and image size: level where the cost is linear."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
@@ -116,11 +116,11 @@ def _scaling(rows: list[Row], path: Path) -> None:
                 points = sorted(points, key=lambda row: getattr(row, along))
                 axes.plot(
                     [getattr(row, along) for row in points],
-                    [row.cpu_ms / (row.gflops * row.batch) for row in points],
+                    [row.busy_ms / (row.gflops * row.batch) for row in points],
                     marker="o",
                     label=f"{model}, {way}, {fixed} {value}",
                 )
                 axes.legend(fontsize=6)
-        axes.set(xscale="log", xlabel=along, ylabel="CPU ms a GFLOP")
+        axes.set(xscale="log", xlabel=along, ylabel="busy ms a GFLOP")
     panels[0].set_ylim(bottom=0)
     figure.savefig(path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,31 @@ from ..registry import resolve_name
 PEERS = ("timm", "torchvision", "pytorchcv")
 EAGER = ("eager", "channels_last")
 INT8 = ("int8-onnxruntime", "int8-openvino")
-WAYS = (*EAGER, *BACKENDS, *INT8)
-TRAINING_WAYS = (*EAGER, "bfloat16", "checkpointing", "inductor")
+DEPLOYED = (*EAGER, *BACKENDS, *INT8)
+# Of training and of accelerators: settings, of which a way can join several with +
+SETTINGS = (*EAGER, "bfloat16", "inductor")
+ACCELERATOR_SETTINGS = ("tf32", "cudagraphs")
+TRAINING_SETTINGS = ("checkpointing",)
 
 Run = Callable[[], Any]
 
 
+def known_ways(device: str, train: bool) -> tuple[str, ...]:
+    """The ways of inference on a CPU, or the settings of others."""
+    cpu = torch.device(device).type == "cpu"
+    if cpu and not train:
+        return DEPLOYED
+    return (
+        *SETTINGS,
+        *(() if cpu else ACCELERATOR_SETTINGS),
+        *(TRAINING_SETTINGS if train else ()),
+    )
+
+
 def make_way(way: str, model: Network, images: Tensor) -> Run:
-    """Inference by one of ``WAYS``; the network itself stays as it is."""
+    """Inference by one of the known ways; the network itself stays as it is."""
+    if images.device.type != "cpu":
+        return _with_settings(way, model, images, _infer)
     if way == "eager":
         return partial(model, images)
     if way == "channels_last":
@@ -38,29 +56,74 @@ def make_way(way: str, model: Network, images: Tensor) -> Run:
 
 
 def make_step(way: str, model: nn.Module, images: Tensor) -> Run:
-    """A training step by one of ``TRAINING_WAYS``: forward, backward, SGD with momentum."""
-    model = copy.deepcopy(model).train()
-    if way == "channels_last":
+    """A training step by one of the known ways: forward, backward, SGD with momentum."""
+    return _with_settings(way, copy.deepcopy(model).train(), images, _train)
+
+
+def _with_settings(
+    way: str, model: nn.Module, images: Tensor, make: Callable[[nn.Module, Run], Run]
+) -> Run:
+    """What ``make`` makes of the network and of its forward pass, under the settings of a way."""
+    settings = way.split("+")
+    if "channels_last" in settings:
         model = _channels_last(model)
         images = images.contiguous(memory_format=torch.channels_last)
-    elif way == "checkpointing":
+    if "checkpointing" in settings:
         assert isinstance(model, Network)
         model.set_grad_checkpointing()
+    call: Callable[..., Any] = model
+    if "cudagraphs" in settings:
+        call = torch.compile(model, mode="reduce-overhead")
+    elif "inductor" in settings:
+        call = torch.compile(model)
+    kind, bfloat16 = images.device.type, "bfloat16" in settings
+
+    def forward() -> Any:
+        with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
+            return call(images)
+
+    run = make(model, forward)
+
+    def under_settings() -> Any:
+        with _float32("tf32" if "tf32" in settings else "ieee"):
+            return run()
+
+    return under_settings
+
+
+def _infer(model: nn.Module, forward: Run) -> Run:
+    return forward
+
+
+def _train(model: nn.Module, forward: Run) -> Run:
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
-    forward = torch.compile(model) if way == "inductor" else model
-    labels = torch.zeros(len(images), dtype=torch.long)
 
     def step() -> None:
         with torch.enable_grad():
-            with torch.autocast("cpu", torch.bfloat16, enabled=way == "bfloat16"):
-                outputs = forward(images)
+            outputs = forward()
             # Some peers give their auxiliary classifier's outputs, too.
             logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+            labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
             F.cross_entropy(logits.float(), labels).backward()
             optimizer.step()
             optimizer.zero_grad()
 
     return step
+
+
+@contextmanager
+def _float32(precision: str) -> Iterator[None]:
+    """Convolutions and products of float32 on NVIDIA GPUs: cuDNN's are TF32 by default."""
+    convs = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    places: tuple[Any, ...] = (torch.backends.cuda.matmul, convs)
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = precision
+    try:
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
 
 
 def _channels_last(model: nn.Module) -> nn.Module:

@@ -15,6 +15,7 @@ from ..blocks.inception import ScaledResidual
 from ..blocks.layers import Conv2d, ConvNormAct, FrozenBatchNorm2d
 from ..blocks.preactivation import PreActivation
 from ..blocks.shuffle import ShuffleUnit
+from .branches import MergedBranches
 from .convolutions import FUSABLE, PackedConv, fastest
 from .units import FusedUnit, ShuffledStage, absorb_activation, absorb_scale
 
@@ -27,11 +28,12 @@ def pack(
 ) -> nn.Module:
     """A copy of a network for inference on a CPU; the network itself stays as it is.
 
-    Batch normalisation is folded into the convolution before it, and channel shuffles into the
-    weights beside them. In float32 where torch has oneDNN, convolutions are packed, each in the
-    form that is fastest for the sizes that ``example`` gives it (``measure=False``: the direct
-    form), with the activation in the same pass and the addition of a residual unit, too. Any
-    batch and image size works. Parts of the user's own, and what is in them, stay as they are.
+    Batch normalisation is folded into the convolution before it, channel shuffles into the
+    weights beside them, and parallel convolutions of one input become one. In float32 where
+    torch has oneDNN, convolutions are packed, each in the form that is fastest for the sizes
+    that ``example`` gives it (``measure=False``: the direct form), with the activation in the
+    same pass and the addition of a residual unit, too. Any batch and image size works. Parts of
+    the user's own, and what is in them, stay as they are.
     """
     net = copy.deepcopy(model).eval().requires_grad_(False)
     packs = (
@@ -45,10 +47,11 @@ def pack(
         for module in own:
             _fold(module)
         _replace(net, own, ShuffledStage)
+        _replace(net, own, MergedBranches)
         if channels_last:
             net = net.to(memory_format=torch.channels_last)
         if packs:
-            for module in own:
+            for module in [each for each in net.modules() if each in own]:
                 _pack_convs(module, sizes, measure=measure and channels_last)
             _replace(net, own, FusedUnit)
     return _Layout(net, channels_last)
@@ -75,7 +78,9 @@ def _own_modules(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _replace(
-    net: nn.Module, own: Container[nn.Module], kind: type[FusedUnit] | type[ShuffledStage]
+    net: nn.Module,
+    own: Container[nn.Module],
+    kind: type[FusedUnit] | type[ShuffledStage] | type[MergedBranches],
 ) -> None:
     for parent in list(net.modules()):
         for slot, child in parent.named_children():

@@ -1,4 +1,5 @@
-"""How long the library takes to import, and to create a network, beside what it is built on.
+"""How long the library takes to import, to create a network and to load one, beside what it is
+built on and beside timm.
 
     python benchmarks/startup.py
 
@@ -11,8 +12,10 @@ from __future__ import annotations
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -22,6 +25,7 @@ IMPORTS = {
 }
 PROCESSES = 15
 CREATIONS = 15
+LOADED = ("resnet18", "resnet50", "resnet152", "regnety_032")  # names of timm, too
 
 
 def cpu_seconds(statement: str) -> float:
@@ -54,10 +58,38 @@ def creation_times(creations: int = CREATIONS) -> dict[str, float]:
         "torchvision resnet50()": resnet50,
         'create_model("resnet50")': lambda: create_model("resnet50"),
     }
+    return _in_turns(makers, creations)
+
+
+def load_times(name: str, loads: int = CREATIONS) -> dict[str, float]:
+    """Median CPU seconds that timm and this library take from a local checkpoint, in timm's own
+    format, to a network with its weights in memory."""
+    import timm
+    import torch
+
+    from resnet_variants import create_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.pth"
+        torch.save(timm.create_model(name).state_dict(), path)
+
+        def theirs() -> object:
+            return timm.create_model(name).load_state_dict(torch.load(path))
+
+        def ours() -> object:
+            model = create_model(name, checkpoint_path=path)
+            # a mapped file is read when it is used
+            return [weights.sum() for weights in model.parameters()]
+
+        return _in_turns({f"timm {name}": theirs, f"resnet_variants {name}": ours}, loads)
+
+
+def _in_turns(makers: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median CPU seconds of each, after one that warms up."""
     times: dict[str, list[float]] = {name: [] for name in makers}
     for make in makers.values():
         make()
-    for _ in tqdm(range(creations), desc="creations", leave=False):
+    for _ in tqdm(range(rounds), leave=False):
         for name, make in makers.items():
             start = time.process_time()
             make()
@@ -66,7 +98,7 @@ def creation_times(creations: int = CREATIONS) -> dict[str, float]:
 
 
 def main() -> None:
-    for measured in (import_times(), creation_times()):
+    for measured in (import_times(), creation_times(), *map(load_times, LOADED)):
         (_, theirs), (_, ours) = measured.items()
         for name, seconds in measured.items():
             print(f"{name:28} {seconds:7.3f} s")

@@ -84,3 +84,4 @@ def test_startup_is_measured() -> None:
     """The benchmark runs; what it finds depends on the machine, and is in docs/speed.md."""
     assert all(seconds > 0 for seconds in startup.import_times(1).values())
     assert all(seconds > 0 for seconds in startup.creation_times(1).values())
+    assert all(seconds > 0 for seconds in startup.load_times("resnet18", 1).values())

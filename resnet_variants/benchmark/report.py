@@ -85,18 +85,32 @@ def _roofline(rows: list[Row], path: Path) -> None:
 
     if not rows:
         return
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
+    columns: dict[tuple[str, int, float], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.intensity):
+        columns.setdefault((row.model, row.batch, row.intensity), []).append(row)
+    figure = Figure(figsize=(max(8, 0.18 * len(columns) + 1), 6.5))
+    axes = figure.add_axes((0.1, 0.09, 0.87, 0.59))
     roof = sorted({(row.intensity, row.roof) for row in rows if row.roof is not None})
     axes.plot(*zip(*roof, strict=True), color="black", label="roof: matrix product and copy")
     for way in dict.fromkeys(row.way for row in rows):
         dots = [row for row in rows if row.way == way]
         axes.scatter([d.intensity for d in dots], [d.of_peak or 0.0 for d in dots], s=16, label=way)
-    labelled = {(row.model, row.batch): row for row in rows}  # a name once, at its last way
-    for (model, batch), row in labelled.items():
-        axes.annotate(f"{model}, {batch}", (row.intensity, row.of_peak or 0.0), fontsize=6)
+    for i, ((model, batch, x), dots) in enumerate(columns.items()):  # names in a row above
+        shares = [d.of_peak or 0.0 for d in dots]
+        axes.vlines(x, min(shares), max(shares), color="0.8", linewidth=0.5, zorder=0)
+        axes.annotate(
+            f"{model}, {batch}",
+            (x, max(shares)),
+            ((i + 0.5) / len(columns), 1.08),
+            textcoords="axes fraction",
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=7,
+            arrowprops={"arrowstyle": "-", "color": "0.8", "linewidth": 0.5, "relpos": (0.5, 0)},
+        )
     axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte", ylabel="share of float32 peak")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="lower right")
     figure.savefig(path)
 
 

@@ -40,7 +40,7 @@ def ran(*modules: int, **changes: Any) -> NetworkConfig:
 def draw_masks(axes: Any, fast: bool) -> None:
     """The masks of a trained network over some test images."""
     recipe = PRESETS["digits"].replace(
-        data="mnist5k", image_size=20, epochs=5, batch_size=32, lr=0.05, train_images=1200,
+        data="mnist5k", image_size=16, epochs=5, batch_size=32, lr=0.05, train_images=1200,
         test_images=200, test_every=5,
     )  # fmt: skip
     if fast:
@@ -106,7 +106,7 @@ LABELS = {"residual": "(1 + M) T", "naive": "M T"}
 
 def small_recipe(fast: bool) -> Recipe:
     """Digits of 8x8, for a short time."""
-    recipe = PRESETS["digits"].replace(epochs=4, batch_size=32, train_images=512, test_every=4)
+    recipe = PRESETS["digits"].replace(epochs=4, batch_size=32, train_images=384, test_every=4)
     if fast:
         recipe = recipe.replace(epochs=1, warmup_epochs=0, train_images=32, test_images=100)
     return recipe
@@ -114,7 +114,7 @@ def small_recipe(fast: bool) -> Recipe:
 
 def learning_trial(fast: bool) -> Report:
     """Residual and naive learning with few and with many modules."""
-    networks = {f"{3 * m} modules": ran(m, m, m) for m in ((1,) if fast else (1, 3))}
+    networks = {f"{3 * m} modules": ran(m, m, m) for m in ((1,) if fast else (1, 2))}
     trial = Trial(
         networks=networks,
         vary={"learning": list(LABELS)},

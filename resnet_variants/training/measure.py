@@ -12,7 +12,7 @@ import torch
 if TYPE_CHECKING:
     from .loop import Trainer
 
-SECONDS = 1.0
+SECONDS = 0.5
 """how long inference is measured, after one batch that is not counted"""
 
 

@@ -148,7 +148,8 @@ def _pytorchcv(name: str) -> nn.Module:
 
 def _pairs() -> Iterator[tuple[Callable[[str], nn.Module], str, str]]:
     for name in timm.list_models():
-        if is_model(name):
+        own = timm.model_entrypoint(name).__module__.startswith("timm.")  # not of our plug-in
+        if own and is_model(name):
             yield _timm, name, resolve_name(name)
     for name in torchvision.models.list_models(module=torchvision.models):
         here = re.sub(r"^(regnet)_([xy])_", r"\1_\2_", name)

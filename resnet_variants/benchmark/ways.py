@@ -150,11 +150,15 @@ def peer_network(peer: str, name: str) -> nn.Module | None:
     if peer == "timm":
         import timm
 
-        return timm.create_model(known).eval() if timm.is_model(known) else None
+        # With our plug-in imported timm knows our networks, too: those are no peers.
+        theirs = timm.is_model(known) and timm.model_entrypoint(known).__module__.startswith(
+            "timm."
+        )
+        return timm.create_model(known).eval() if theirs else None
     if peer == "torchvision":
         import torchvision
 
-        if known not in torchvision.models.list_models():
+        if known not in torchvision.models.list_models(module=torchvision.models):
             return None
         return torchvision.models.get_model(known, weights=None).eval()
     from pytorchcv.model_provider import get_model

@@ -32,6 +32,7 @@ FORMS = {
     "v2 residual": V2.replace(residual=True),
     "v2 megvii residual": V2.replace(residual=True, attention="se", **MEGVII),
 }
+QUICK = ("v1 paper", "v2 keep", "v2 megvii residual")  # to export
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -361,7 +362,10 @@ def test_refusals(config: Any, changes: dict[str, Any], message: str) -> None:
 # Compilers --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["v1 paper", "v2 keep", "v2 megvii residual"])
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(form, marks=[] if form in QUICK else [pytest.mark.slow]) for form in FORMS],
+)
 def test_export_is_dynamic_and_four_dimensional(form: str) -> None:
     model = build(FORMS[form]).eval()
     dims = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)

@@ -58,10 +58,10 @@ def benchmark(
     kind = _checked_device(device, fresh)
     known = known_ways(kind, train)
     ways = ways or (EAGER if train or kind != "cpu" else (*EAGER, "torch"))
+    of_settings = train or kind != "cpu"
     for way in ways:
         plain = way.removesuffix(KEEP)
-        joined = train or kind != "cpu"
-        for setting in plain.split("+") if joined else (plain,):
+        for setting in plain.split("+") if of_settings else (plain,):
             check_choice("ways", setting, known)
         if way.endswith(KEEP) and not fresh:
             raise ValueError(f"ways={way!r} sets the whole process's allocator: it needs --fresh.")

@@ -59,11 +59,11 @@ class ResidualUnit(nn.Module):
 
     def hidden(self, x: Tensor) -> Tensor:
         """The residual branch up to its last convolution."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define hidden(x)")
 
     def last_conv(self) -> nn.Module:
         """The branch's last convolution, with its normalisation."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define last_conv()")
 
     def branch(self, x: Tensor) -> Tensor:
         """The residual branch without what follows its last normalisation."""

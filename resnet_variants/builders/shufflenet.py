@@ -66,12 +66,12 @@ class ShuffleNetConfig(NetworkConfig):
     @property
     def stem_channels(self) -> int:
         """Channels that the stem gives to the first stage."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define stem_channels")
 
     @property
     def stage_widths(self) -> tuple[int, ...]:
         """Channels that each stage gives."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define stage_widths")
 
 
 V1_WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}

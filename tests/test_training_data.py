@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from resnet_variants.training import Recipe, load_data, train
 from resnet_variants.training.augment import ShiftFlip, batch_mix
 from resnet_variants.training.corruptions import CORRUPTIONS, corrupt
-from resnet_variants.training.data import IGNORED, flip_labels
+from resnet_variants.training.data import flip_labels
+from resnet_variants.training.images import IGNORED
 from resnet_variants.training.sources import balanced
 
 from .training_runs import scores, short, tiny
@@ -100,11 +101,10 @@ def test_shift_and_flip_are_those_of_torchvision() -> None:
         for left in range(3):
             crop = F.crop(padded, top, left, 8, 8)
             wanted |= {bytes(crop.numpy()), bytes(F.horizontal_flip(crop).contiguous().numpy())}
-    move = ShiftFlip(Recipe(flip=True))
-    many = move(image.expand(500, 1, 8, 8), torch.arange(500), 0, 500, 0)
+    move = ShiftFlip(shift=True, flip=True)
+    draws, windows = move.draws(0, 500, 0), move.windows(image[None])
+    many = move.pick(windows, torch.zeros(500, dtype=torch.long), draws)
     assert {bytes(each.numpy()) for each in many} == wanted
-    again = move(image.expand(3, 1, 8, 8), torch.tensor([7, 300, 7]), 0, 500, 0)
-    assert torch.equal(again, many[[7, 300, 7]])
 
 
 def test_folder(folder: Path) -> None:

@@ -40,32 +40,34 @@ class ShiftFlip:
     longer than the network's step.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.shift, self.flip = recipe.crop == "pad", recipe.flip
-        self._drawn: tuple[Any, Tensor] | None = None
+    def __init__(self, shift: bool = False, flip: bool = False) -> None:
+        self.shift, self.flip = shift, flip
 
-    def __call__(
-        self, images: Tensor, positions: Tensor, epoch: int, count: int, seed: int
-    ) -> Tensor:
-        """(N, C, H, W) images at ``positions`` of ``count``, to the same shape."""
-        if not (self.shift or self.flip):
-            return images
-        if self._drawn is None or self._drawn[0] != (epoch, count, seed):
-            draw = torch.Generator().manual_seed(zlib.crc32(f"{seed}.{epoch}.shift".encode()))
-            self._drawn = ((epoch, count, seed), torch.rand(count, 3, generator=draw))
-        draws = self._drawn[1][positions]
-        n, _, height, width = images.shape
-        rows, cols = torch.arange(height).expand(n, -1), torch.arange(width).expand(n, -1)
+    def __bool__(self) -> bool:
+        return self.shift or self.flip
+
+    def draws(self, epoch: int, count: int, seed: int) -> Tensor:
+        """(count, 3) numbers in [0, 1): rows, columns and mirroring of each image in an epoch."""
+        draw = torch.Generator().manual_seed(zlib.crc32(f"{seed}.{epoch}.shift".encode()))
+        return torch.rand(count, 3, generator=draw)
+
+    def windows(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to a view (N, C, rows, columns, H, W) of all windows of padded images."""
+        height, width = images.shape[-2:]
         if self.shift:
             pad_h, pad_w = max(1, height // 8), max(1, width // 8)
-            images = torch.nn.functional.pad(images, (pad_w, pad_w, pad_h, pad_h))
-            rows = rows + (draws[:, :1] * (2 * pad_h + 1)).long()
-            cols = cols + (draws[:, 1:2] * (2 * pad_w + 1)).long()
+            images = nn.functional.pad(images, (pad_w, pad_w, pad_h, pad_h))
+        return images.unfold(2, height, 1).unfold(3, width, 1)
+
+    def pick(self, windows: Tensor, rows: Tensor, draws: Tensor) -> Tensor:
+        """The images at ``rows`` of ``windows``, shifted and mirrored as ``draws`` (N, 3) say."""
+        down = (draws[:, 0] * windows.shape[2]).long()
+        right = (draws[:, 1] * windows.shape[3]).long()
+        picked = windows[rows, :, down, right]
         if self.flip:
-            cols = torch.where(draws[:, 2:] < 0.5, cols.flip(1), cols)
-        picked = images[torch.arange(n)[:, None, None], :, rows[:, :, None], cols[:, None, :]]
+            picked = torch.where(draws[:, 2].view(-1, 1, 1, 1) < 0.5, picked.flip(3), picked)
         # one channel may count as channels last, which would choose other convolutions
-        return picked.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
+        return picked.clone(memory_format=torch.contiguous_format)
 
 
 class _Corruption(nn.Module):

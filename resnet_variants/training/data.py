@@ -2,162 +2,24 @@
 
 from __future__ import annotations
 
-import copy
+import logging
+import math
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from .augment import ShiftFlip, evaluation_transform, training_transform
+from .images import EpochBatches, Images
 from .recipe import Recipe
+from .resident import ResidentImages
 from .sources import balanced, find
 
-IGNORED = -1
-"""label of what is no image: padding of the last batch, or a file that could not be read"""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images (N, C, H, W), labels (N,) and what could not be read."""
-
-    images: Tensor
-    labels: Tensor
-    unreadable: list[str]
-
-    def pin_memory(self) -> Batch:
-        """The batch in page-locked memory, from which copies to a GPU overlap with work there."""
-        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable)
-
-
-class Images(Dataset[Batch]):
-    """Images of a data set, fetched as whole batches by keys (epoch, position).
-
-    Augmentation draws from generators seeded by key and recipe: what an image becomes depends
-    on neither the loader's processes nor on what was drawn before. In training a file that
-    cannot be read is left out of the batch; in a test its label is ``IGNORED``, as is padding's.
-    """
-
-    def __init__(self, source: Any, rows: list[int], labels: list[int], recipe: Recipe) -> None:
-        self.source, self.rows, self.labels = source, rows, labels
-        self.seed, self.strict = recipe.seed, recipe.on_corrupt_file == "raise"
-        self.transform: Any = None
-        """of one image; None: as it is"""
-        self.shift_flip: ShiftFlip | None = None
-        """of a batch; None: a test"""
-        self.cache: dict[int, Tensor] | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def with_transform(self, transform: Any) -> Images:
-        """The same images, otherwise transformed."""
-        other = copy.copy(self)
-        other.transform = transform
-        return other
-
-    def load(self, position: int) -> Tensor:
-        """The image as it is stored. Raises ValueError that names the file."""
-        if self.cache is not None and position in self.cache:
-            return self.cache[position]
-        from torchvision.transforms.v2 import functional as F
-
-        row = self.rows[position]
-        try:
-            image = F.to_image(self.source[row][0]).as_subclass(Tensor)
-        except Exception as error:
-            raise ValueError(f"{self._name(row)}: {type(error).__name__}: {error}") from error
-        if self.cache is not None:
-            self.cache[position] = image
-        return image
-
-    def _name(self, row: int) -> str:
-        files = getattr(self.source, "samples", None) or getattr(self.source, "_image_files", None)
-        if files is None:
-            return f"image {row}"
-        return str(files[row][0] if isinstance(files[row], tuple) else files[row])
-
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
-        images: list[Tensor | None] = []
-        unreadable = []
-        for epoch, position in keys:
-            try:
-                images.append(None if position == IGNORED else self._transformed(epoch, position))
-            except ValueError as error:
-                if self.strict:
-                    raise
-                unreadable.append(str(error))
-                images.append(None)
-        good = [i for i, image in enumerate(images) if image is not None]
-        if self.shift_flip is None:
-            blank = torch.zeros_like(next(filter(torch.is_tensor, images), torch.zeros(1, 1, 1)))
-            full = [blank if image is None else image for image in images]
-            labels = [self.labels[p] if i in good else IGNORED for i, (_, p) in enumerate(keys)]
-            return Batch(_stack(full), torch.tensor(labels), unreadable)
-        if not good:
-            raise ValueError(f"No image of a batch of {len(keys)} can be read: {unreadable[0]}")
-        stacked = _stack([images[i] for i in good])
-        positions = torch.tensor([keys[i][1] for i in good])
-        labels = [self.labels[keys[i][1]] for i in good]
-        stacked = self.shift_flip(stacked, positions, keys[0][0], len(self), self.seed)
-        return Batch(stacked, torch.tensor(labels), unreadable)
-
-    def _transformed(self, epoch: int, position: int) -> Tensor:
-        image = self.load(position)
-        if self.transform is None:
-            return image
-        draws = torch.default_generator
-        state = draws.get_state()
-        draws.manual_seed(zlib.crc32(f"{self.seed}.{epoch}.{position}".encode()))
-        try:
-            return self.transform(image)
-        finally:
-            draws.set_state(state)
-
-
-def _stack(images: list[Any]) -> Tensor:
-    try:
-        return torch.stack(images)
-    except RuntimeError:
-        shapes = sorted({tuple(each.shape) for each in images})
-        raise RuntimeError(f"Images of several shapes, {shapes[:3]}: give image_size.") from None
-
-
-def _as_fetched(batch: Any) -> Batch:
-    return batch
-
-
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Keys of this process's share of each batch of an epoch, from batch ``start`` on.
-
-    Training shuffles by (seed, epoch) and leaves out the incomplete last batch; a test pads it,
-    so that all processes take the same number of steps.
-    """
-
-    def __init__(self, count: int, batch: int, rank: int, world: int, seed: int | None) -> None:
-        self.count, self.batch, self.seed = count, batch, seed
-        self.rank, self.world = rank, world
-        self.epoch, self.start = 0, 0
-        self.stop: int | None = None
-
-    def __len__(self) -> int:
-        full, rest = divmod(self.count, self.batch)
-        return full if self.seed is not None else full + bool(rest)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = list(range(self.count))
-        if self.seed is not None:
-            draw = torch.Generator().manual_seed(zlib.crc32(f"{self.seed}.{self.epoch}".encode()))
-            order = torch.randperm(self.count, generator=draw).tolist()
-        share = self.batch // self.world
-        for i in range(self.start, len(self) if self.stop is None else self.stop):
-            batch = order[i * self.batch : (i + 1) * self.batch]
-            batch += [IGNORED] * (self.batch - len(batch))
-            mine = batch[self.rank * share : (self.rank + 1) * share]
-            yield [(self.epoch, position) for position in mine]
+_LOG = logging.getLogger(__name__)
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -174,6 +36,11 @@ class Data:
     workers: int
     flipped: int
     """training labels that the label noise changed"""
+    stays: bool
+    """whether images that fit stay decoded, on the CPU or a GPU"""
+    _resident: dict[tuple[int, torch.device], ResidentImages] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def num_classes(self) -> int:
@@ -181,20 +48,58 @@ class Data:
         return len(self.classes)
 
     def loader(
-        self, images: Images, batch: int, rank: int = 0, world: int = 1, *, seed: int | None = None
+        self,
+        images: Images,
+        batch: int,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        seed: int | None = None,
+        device: torch.device = _CPU,
     ) -> tuple[DataLoader[Any], EpochBatches]:
-        """A loader, and the sampler that says which epoch it gives; shuffled with a seed."""
+        """A loader, and the sampler that says which epoch it gives; shuffled with a seed.
+
+        Images that fit the device, and whose augmentation works on batches, stay on it.
+        """
         sampler = EpochBatches(len(images), batch, rank, world, seed)
+        source = self._on(images, device)
+        workers = 0 if source is not images else self.workers
         loader: DataLoader[Any] = DataLoader(
-            images,
+            source,
             batch_sampler=sampler,
             collate_fn=_as_fetched,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            prefetch_factor=4 if self.workers else None,
-            pin_memory=torch.cuda.is_available(),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+            pin_memory=source is images and torch.cuda.is_available(),
         )
         return loader, sampler
+
+    def _on(self, images: Images, device: torch.device) -> Images | ResidentImages:
+        known = (id(images), device)
+        if known in self._resident:
+            return self._resident[known]
+        size = len(images) * math.prod(self.shape)
+        if not (images.settled and self.stays and size <= _room(device)):
+            return images
+        try:
+            self._resident[known] = ResidentImages(images, device)
+        except ValueError as error:
+            _LOG.info("images are loaded batch by batch: %s", error)
+            return images
+        _LOG.info("%d images stay on %s, decoded once", len(images), device)
+        return self._resident[known]
+
+
+def _room(device: torch.device) -> float:
+    """Bytes that decoded images may take on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 4
+    return math.inf  # a CPU's are counted when it is decided whether they stay
+
+
+def _as_fetched(batch: Any) -> Any:
+    return batch
 
 
 def load_data(
@@ -233,7 +138,8 @@ def load_data(
     workers = recipe.workers
     if workers is None:
         workers = 0 if cached else min(8, max(1, (torch.get_num_threads() or 1)))
-    if cached and not workers:
+    stays = cached and not workers
+    if stays:
         train.cache, test.cache = {}, {}
     mean, std = recipe.mean, recipe.std
     if mean is None or std is None:
@@ -242,11 +148,14 @@ def load_data(
         if len(value) not in (1, len(first)):
             raise ValueError(f"{name}={value} for images of {len(first)} channels.")
     train.transform = training_transform(recipe, (shape[1], shape[2]))
-    train.shift_flip = ShiftFlip(recipe)
-    test.transform = evaluation_transform(recipe)
+    train.shift_flip = ShiftFlip(recipe.crop == "pad", recipe.flip)
+    train.settled = (
+        recipe.crop != "resized" and recipe.auto_augment == "none" and not recipe.random_erasing
+    )
+    test.transform, test.settled = evaluation_transform(recipe), True
     classes = getattr(sources[0], "classes", None)
     names = [str(each) for each in classes] if classes else [str(c) for c in range(num_classes)]
-    return Data(train, test, names, shape, mean, std, workers, flipped)  # type: ignore[arg-type]
+    return Data(train, test, names, shape, mean, std, workers, flipped, stays)  # type: ignore[arg-type]
 
 
 def _labels(source: Any) -> list[int]:

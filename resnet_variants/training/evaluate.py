@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data import IGNORED
+from .images import IGNORED
 
 
 def finite(loss: float) -> float | None:

@@ -29,9 +29,10 @@ from ..network import initialise
 from ..profiling import Profile, profile
 from ..registry import model_config
 from .augment import Normalise, batch_mix, evaluation_transform
-from .data import Batch, Data, Images, load_data
+from .data import Data, load_data
 from .engine import averaged, distribute, from_main, make_accelerator, on_all, shard
 from .evaluate import evaluate, finite
+from .images import Batch, Images
 from .measure import inference_speed, training_memory
 from .optim import learning_rate, make_optimizer
 from .recipe import Recipe
@@ -167,7 +168,9 @@ class Trainer:
 
         rank, world = accelerator.process_index, accelerator.num_processes
         part = recipe.batch_size // recipe.accumulate
-        self.loader, self.sampler = data.loader(data.train, part, rank, world, seed=recipe.seed)
+        self.loader, self.sampler = data.loader(
+            data.train, part, rank, world, seed=recipe.seed, device=self.device
+        )
         self.test_loader = self._test_loader(data.test)
 
         self.step = 0
@@ -314,7 +317,8 @@ class Trainer:
         world = self.accelerator.num_processes
         batch = min(max(self.recipe.batch_size, 128), len(images))
         batch = math.ceil(batch / world) * world
-        return self.data.loader(images, batch, self.accelerator.process_index, world)[0]
+        rank = self.accelerator.process_index
+        return self.data.loader(images, batch, rank, world, device=self.device)[0]
 
     def finish(self, label: str, counts: Profile) -> Result:
         """Test on corrupted images, measure speed and memory, write the result."""

@@ -1,0 +1,176 @@
+"""Images of a data set, fetched in whole batches by keys, and the order of their keys."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from .augment import ShiftFlip
+from .recipe import Recipe
+
+IGNORED = -1
+"""label of what is no image: padding of the last batch, or a file that could not be read"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (N, C, H, W), labels (N,) and what could not be read."""
+
+    images: Tensor
+    labels: Tensor
+    unreadable: list[str]
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, from which copies to a GPU overlap with work there."""
+        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable)
+
+
+class Images(Dataset[Batch]):
+    """Images of a data set, fetched as whole batches by keys (epoch, position).
+
+    Augmentation draws from generators seeded by key and recipe: what an image becomes depends
+    on neither the loader's processes nor on what was drawn before. In training a file that
+    cannot be read is left out of the batch; in a test its label is ``IGNORED``, as is padding's.
+    """
+
+    def __init__(self, source: Any, rows: list[int], labels: list[int], recipe: Recipe) -> None:
+        self.source, self.rows, self.labels = source, rows, labels
+        self.seed, self.strict = recipe.seed, recipe.on_corrupt_file == "raise"
+        self.transform: Any = None
+        """of one image; None: as it is"""
+        self.settled = False
+        """whether the transform makes the same of an image in every epoch"""
+        self.shift_flip: ShiftFlip | None = None
+        """of a batch; None: a test"""
+        self.cache: dict[int, Tensor] | None = None
+        self._drawn: tuple[int, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def with_transform(self, transform: Any) -> Images:
+        """The same images, otherwise transformed."""
+        other = copy.copy(self)
+        other.transform, other.settled = transform, False
+        return other
+
+    def load(self, position: int) -> Tensor:
+        """The image as it is stored. Raises ValueError that names the file."""
+        if self.cache is not None and position in self.cache:
+            return self.cache[position]
+        from torchvision.transforms.v2 import functional as F
+
+        row = self.rows[position]
+        try:
+            image = F.to_image(self.source[row][0]).as_subclass(Tensor)
+        except Exception as error:
+            raise ValueError(f"{self._name(row)}: {type(error).__name__}: {error}") from error
+        if self.cache is not None:
+            self.cache[position] = image
+        return image
+
+    def _name(self, row: int) -> str:
+        files = getattr(self.source, "samples", None) or getattr(self.source, "_image_files", None)
+        if files is None:
+            return f"image {row}"
+        return str(files[row][0] if isinstance(files[row], tuple) else files[row])
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
+        images: list[Tensor | None] = []
+        unreadable = []
+        for epoch, position in keys:
+            try:
+                images.append(None if position == IGNORED else self.transformed(epoch, position))
+            except ValueError as error:
+                if self.strict:
+                    raise
+                unreadable.append(str(error))
+                images.append(None)
+        good = [i for i, image in enumerate(images) if image is not None]
+        if self.shift_flip is None:
+            blank = torch.zeros_like(images[good[0]] if good else self._any())  # type: ignore[arg-type]
+            full = [blank if image is None else image for image in images]
+            labels = [self.labels[p] if i in good else IGNORED for i, (_, p) in enumerate(keys)]
+            return Batch(_stack(full), torch.tensor(labels), unreadable)
+        if not good:
+            raise ValueError(f"No image of a batch of {len(keys)} can be read: {unreadable[0]}")
+        stacked = _stack([images[i] for i in good])
+        positions = torch.tensor([keys[i][1] for i in good])
+        labels = [self.labels[keys[i][1]] for i in good]
+        if self.shift_flip:
+            windows, epoch = self.shift_flip.windows(stacked), keys[0][0]
+            draws = self._shifts(epoch)[positions]
+            stacked = self.shift_flip.pick(windows, torch.arange(len(stacked)), draws)
+        return Batch(stacked, torch.tensor(labels), unreadable)
+
+    def _any(self) -> Tensor:
+        """Some image that can be read."""
+        for position in range(len(self)):
+            with contextlib.suppress(ValueError):
+                return self.transformed(0, position)
+        raise ValueError(f"None of {len(self)} images can be read.")
+
+    def _shifts(self, epoch: int) -> Tensor:
+        assert self.shift_flip is not None
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = (epoch, self.shift_flip.draws(epoch, len(self), self.seed))
+        return self._drawn[1]
+
+    def transformed(self, epoch: int, position: int) -> Tensor:
+        """The image after its own transform, before what works on batches."""
+        image = self.load(position)
+        if self.transform is None:
+            return image
+        draws = torch.default_generator
+        state = draws.get_state()
+        draws.manual_seed(zlib.crc32(f"{self.seed}.{epoch}.{position}".encode()))
+        try:
+            return self.transform(image)
+        finally:
+            draws.set_state(state)
+
+
+def _stack(images: list[Any]) -> Tensor:
+    try:
+        return torch.stack(images)
+    except RuntimeError:
+        shapes = sorted({tuple(each.shape) for each in images})
+        raise RuntimeError(f"Images of several shapes, {shapes[:3]}: give image_size.") from None
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Keys of this process's share of each batch of an epoch, from batch ``start`` on.
+
+    Training shuffles by (seed, epoch) and leaves out the incomplete last batch; a test pads it,
+    so that all processes take the same number of steps.
+    """
+
+    def __init__(self, count: int, batch: int, rank: int, world: int, seed: int | None) -> None:
+        self.count, self.batch, self.seed = count, batch, seed
+        self.rank, self.world = rank, world
+        self.epoch, self.start = 0, 0
+        self.stop: int | None = None
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.count, self.batch)
+        return full if self.seed is not None else full + bool(rest)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = list(range(self.count))
+        if self.seed is not None:
+            draw = torch.Generator().manual_seed(zlib.crc32(f"{self.seed}.{self.epoch}".encode()))
+            order = torch.randperm(self.count, generator=draw).tolist()
+        share = self.batch // self.world
+        for i in range(self.start, len(self) if self.stop is None else self.stop):
+            batch = order[i * self.batch : (i + 1) * self.batch]
+            batch += [IGNORED] * (self.batch - len(batch))
+            mine = batch[self.rank * share : (self.rank + 1) * share]
+            yield [(self.epoch, position) for position in mine]

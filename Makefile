@@ -31,7 +31,7 @@ demo: export OMP_NUM_THREADS ?= 1
 test slow docs: export OMP_NUM_THREADS = 1
 
 demo: $(VENV)/.demo
-	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar --preset demo --out runs/demo
+	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar --preset demo --processes $(JOBS) --out runs/demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

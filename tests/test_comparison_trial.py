@@ -13,12 +13,12 @@ import torch
 from resnet_variants import cli
 from resnet_variants.comparison import Report, Trial, run_trial
 from resnet_variants.comparison.trial import parse_axis
-from resnet_variants.training import Recipe, load_data
+from resnet_variants.training import Recipe, Result, load_data
 from resnet_variants.training.engine import make_accelerator
 from resnet_variants.training.loop import Trainer, resolve
 from resnet_variants.training.rundir import read_json
 
-from .training_runs import kill, short, start, tiny
+from .training_runs import equal, kill, scores, short, start, tiny, weights
 
 GATES = ("se", "eca", "ssa", "salient", "se_var1", "se_var2", "se_var3", "se_gc")
 
@@ -33,6 +33,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trial")
     run_trial(_trial(recipe=short(corruptions=("contrast:5",))), out, progress=False).save(out)
     return out
+
+
+def test_processes_share_a_trial(tmp_path: Path) -> None:
+    """Two at once give what one gives: runs are done once, each bitwise that of the run alone."""
+    trial = _trial(recipe=short(save_steps=1, epochs=4))
+    for count in (1, 2):
+        run_trial(trial, tmp_path / f"{count}", progress=False, processes=count)
+    runs = sorted((tmp_path / "1" / "runs").iterdir())
+    for run in runs:
+        other = tmp_path / "2" / "runs" / run.name
+        a, b = (Result.from_dict(read_json(each / "result.json")) for each in (run, other))
+        assert scores(a) == scores(b)
+        assert equal(weights(run), weights(other))
+    with pytest.raises(ValueError, match="processes must be a whole number of at least 1, not 0"):
+        run_trial(trial, tmp_path / "2", progress=False, processes=0)
 
 
 def _trainer(seed: int = 0, **changes) -> Trainer:

@@ -76,6 +76,7 @@ def compare(
     seeds: int = 3,
     budget: Literal["epochs", "macs", "time"] = "epochs",
     out: Path = Path("runs/comparison"),
+    processes: int = 1,
     preset: str | None = None,
     recipe: Path | None = None,
     options: RecipeOptions,
@@ -89,6 +90,7 @@ def compare(
         seeds: how many
         budget: what is equal: passes over the images, or the cost of training
         out: folder of the comparison
+        processes: how many train at once, on a GPU each where there are several
         preset: recipe to start from: digits, demo, cifar, cifar_fast, imagenet, imagenet_modern
         recipe: YAML file to start from
     """
@@ -104,7 +106,7 @@ def compare(
         seeds=range(seeds),
         budget=budget,
     )
-    found = run_trial(trial, out)
+    found = run_trial(trial, out, processes=processes)
     if _is_main():
         _show(found, out)
 

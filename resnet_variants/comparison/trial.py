@@ -24,6 +24,7 @@ from ..training.engine import make_accelerator
 from ..training.loop import RunBusy, Trainer, check, resolve, train
 from ..training.recipe import Recipe
 from ..training.rundir import make_folder, read_json, write_json
+from .processes import helpers
 from .report import Report
 
 TRIAL, RUNS = "trial.json", "runs"
@@ -117,11 +118,13 @@ def run_trial(
     train_set: Dataset[Any] | None = None,
     test_set: Dataset[Any] | None = None,
     progress: bool = True,
+    processes: int = 1,
 ) -> Report:
     """Train every network with every seed, and report.
 
     The same call goes on where an interrupted one stopped, and runs only what is new when
-    networks or seeds were added. Several processes may work on one folder.
+    networks or seeds were added. Several processes may work on one folder; ``processes`` starts
+    as many, on a GPU each where there are several.
 
     Raises ValueError before the first step for whatever could not be trained later.
     """
@@ -130,6 +133,11 @@ def run_trial(
     del seeded  # made to be checked
     counts = _check(variants, train_set, test_set)
     accelerator = make_accelerator(trial.recipe)
+    if processes > 1 and accelerator.num_processes > 1:
+        raise ValueError(
+            f"processes={processes} starts processes with runs of their own, and here "
+            f"{accelerator.num_processes} already share each run: choose one of the two."
+        )
     folder = make_folder(Path(out))
     lengths = _lengths(trial, variants, counts, folder, train_set, test_set)
     if accelerator.is_main_process:
@@ -140,7 +148,9 @@ def run_trial(
         trial.recipe.save(folder / "recipe.yaml")
     waiting = [(variant, seed) for seed in trial.seeds for variant in variants]
     shown = progress and accelerator.is_main_process
-    with tqdm(total=len(waiting), desc="runs", unit="run", disable=not shown) as bar:
+    sets = {"train_set": train_set, "test_set": test_set}
+    bar = tqdm(total=len(waiting), desc="runs", unit="run", disable=not shown)
+    with bar, helpers(processes - 1, run_trial, trial, out, **sets, progress=False):
         while waiting:
             busy = []
             for variant, seed in waiting:
@@ -149,8 +159,7 @@ def run_trial(
                         variant.config,
                         variant.recipe.replace(seed=seed),
                         folder / RUNS / _slug(variant, seed, trial),
-                        train_set=train_set,
-                        test_set=test_set,
+                        **sets,
                         label=variant.label,
                         length=lengths[variant.label],
                         progress=progress,

@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -69,8 +70,8 @@ def make_folder(path: Path) -> Path:
     """A folder that can be written, or ValueError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / ".writable", lambda file: file.write(b"1"))
-        (path / ".writable").unlink()
+        with tempfile.TemporaryFile(dir=path) as file:  # a name of its own: others may try, too
+            file.write(b"1")
     except OSError as error:
         raise ValueError(f"The output folder {str(path)!r} cannot be written: {error}") from error
     return path

@@ -181,7 +181,7 @@ def test_folders_that_differ_are_refused(folder: Path) -> None:
 
 def test_images_of_several_sizes_ask_for_a_size(folder: Path) -> None:
     Image.new("RGB", (20, 20)).save(folder / "train" / "dark" / "0.png")
-    with pytest.raises(RuntimeError, match="several shapes.*give image_size"):
+    with pytest.raises(ValueError, match="several shapes.*give image_size"):
         _epoch(load_data(Recipe(data=str(folder), batch_size=8)))
     _epoch(load_data(Recipe(data=str(folder), batch_size=8, image_size=12)))
 

@@ -94,18 +94,23 @@ def test_grad_checkpointing_changes_memory_only() -> None:
 
 
 def test_averaged_weights() -> None:
-    """0.9 of the old, 0.1 of the new, statistics too; the average is what is tested."""
+    """(1 + t) / (10 + t) of the old, 0.9 at most, statistics too; the average is tested."""
     trainer = _trainer(short(ema=0.9))
     average = averaged(trainer.network, 0.9)
     batches = iter(list(trainer.loader))
     wanted = None
-    for _ in range(3):
+    for t in range(3):
         trainer._step(batches)
+        rate = min(0.9, (1 + t) / (10 + t))
         state = {
             k: v.clone() for k, v in trainer.network.state_dict().items() if v.is_floating_point()
         }
         average.update_parameters(trainer.network)
-        wanted = state if wanted is None else {k: 0.9 * wanted[k] + 0.1 * state[k] for k in state}
+        wanted = (
+            state
+            if wanted is None
+            else {k: rate * wanted[k] + (1 - rate) * state[k] for k in state}
+        )
     for key, value in wanted.items():
         torch.testing.assert_close(average.module.state_dict()[key], value)
         torch.testing.assert_close(trainer.ema.module.state_dict()[key], value)

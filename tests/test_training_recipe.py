@@ -121,6 +121,8 @@ def test_divergence_is_a_result(tmp_path: Path) -> None:
     from resnet_variants.training import train
 
     recipe = short(lr=1e30, clip_norm=0.0)
-    result = train(tiny(), recipe, tmp_path, progress=False)
+    with pytest.warns(UserWarning, match="no number any more after step 4 of 8"):
+        result = train(tiny(), recipe, tmp_path, progress=False)
+    assert result.diverged == 4 and len(result.history) == 1
     assert result.test_loss is None
     json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)

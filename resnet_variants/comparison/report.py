@@ -203,7 +203,8 @@ def _metrics(runs: list[Result]) -> dict[str, Summary]:
 def _varied(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Fields of the recipe that decide results and are not the same everywhere."""
     known = [Recipe.from_dict(each).identity() for each in recipes]
-    return [name for name in known[0] if any(each[name] != known[0][name] for each in known)]
+    names = dict.fromkeys(name for each in known for name in each)
+    return [n for n in names if any(each.get(n) != known[0].get(n) for each in known)]
 
 
 def _corrected(rows: list[Row]) -> list[Row]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .augment import ShiftFlip, evaluation_transform, training_transform
+from .identity import images_digest, state_digest
 from .images import EpochBatches, Images
 from .recipe import Recipe
 from .resident import ResidentImages
@@ -38,9 +41,19 @@ class Data:
     """training labels that the label noise changed"""
     stays: bool
     """whether images that fit stay decoded, on the CPU or a GPU"""
+    val: Images | None = None
+    """training images held out, tested in place of the test images while the network trains"""
     _resident: dict[tuple[int, torch.device], ResidentImages] = field(
         default_factory=dict, init=False, repr=False
     )
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """What the classes and the images are, as digests of their content."""
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        kept = {name: images for name, images in parts.items() if images is not None}
+        found = {name: images_digest(images) for name, images in kept.items()}
+        return {"classes": state_digest(self.classes), **found}
 
     @property
     def num_classes(self) -> int:
@@ -112,38 +125,47 @@ def load_data(
     if (train_set is None) != (test_set is None):
         raise ValueError("train_set and test_set go together: give both or neither.")
     sources = find(recipe) if train_set is None else (train_set, test_set)
-    parts, flipped = [], 0
     labels_of = [_labels(source) for source in sources]
-    num_classes = max(max(labels, default=-1) for labels in labels_of) + 1
-    wanted = (recipe.train_images, recipe.test_images)
-    kinds = ("train", "test")
-    for kind, source, labels, count in zip(kinds, sources, labels_of, wanted, strict=True):
-        if count is not None and count > len(labels):
-            raise ValueError(f"{kind}_images={count}, but there are {len(labels)} of them.")
-        rows = list(range(len(labels))) if count is None else balanced(labels, count)
-        labels = [labels[row] for row in rows]
-        if kind == "train" and recipe.label_noise:
-            labels, flipped = flip_labels(labels, num_classes, recipe.label_noise, recipe.seed)
-        parts.append(Images(source, rows, labels, recipe))
-    train, test = parts
+    classes = getattr(sources[0], "classes", None)
+    num_classes = _count_classes(labels_of, classes)
+    held = _subset("val", list(range(len(labels_of[0]))), labels_of[0], recipe.val_images)
+    held = held if recipe.val_images else []
+    rest = sorted({*range(len(labels_of[0]))} - {*held})
+    train_rows = _subset("train", rest, labels_of[0], recipe.train_images)
+    test_rows = _subset("test", list(range(len(labels_of[1]))), labels_of[1], recipe.test_images)
+    clean = [labels_of[0][row] for row in train_rows]
+    labels, flipped = clean, 0
+    if recipe.label_noise:
+        labels, flipped = flip_labels(clean, num_classes, recipe.label_noise, recipe.seed)
+    train = Images(sources[0], train_rows, labels, recipe)
+    train.clean = clean
+    val = Images(sources[0], held, [labels_of[0][row] for row in held], recipe) if held else None
+    test = Images(sources[1], test_rows, [labels_of[1][row] for row in test_rows], recipe)
     if len(train) < recipe.batch_size:
         raise ValueError(f"batch_size={recipe.batch_size} of only {len(train)} training images.")
     if not len(test):
         raise ValueError("There are no test images.")
 
-    first = _readable(train, 1)[0]
+    sample = list(_readable(train, _spread(len(train), 16)))
+    first = sample[0]
     side = recipe.image_size
+    shapes = sorted({tuple(image.shape) for image in sample})
+    if side is None and len(shapes) > 1:
+        raise ValueError(f"Images of several shapes, {shapes[:3]}: give image_size.")
     shape = (len(first), side, side) if side else tuple(first.shape)
-    cached = (len(train) + len(test)) * first.numel() <= recipe.cache_mb * 2**20
+    each = sum(image.nbytes for image in sample) / len(sample)
+    cached = (len(train) + len(held) + len(test)) * each <= recipe.cache_mb * 2**20
     workers = recipe.workers
     if workers is None:
         workers = 0 if cached else min(8, max(1, (torch.get_num_threads() or 1)))
     stays = cached and not workers
-    if stays:
-        train.cache, test.cache = {}, {}
+    for images in (train, val, test):
+        if stays and images is not None:
+            images.cache = {}
     mean, std = recipe.mean, recipe.std
     if mean is None or std is None:
-        mean, std = _statistics(train)
+        # of the labels before the noise: neither noise nor seed changes what a network sees
+        mean, std = _statistics(train, balanced(clean, min(1000, len(clean))))
     for name, value in (("mean", mean), ("std", std)):
         if len(value) not in (1, len(first)):
             raise ValueError(f"{name}={value} for images of {len(first)} channels.")
@@ -152,10 +174,38 @@ def load_data(
     train.settled = (
         recipe.crop != "resized" and recipe.auto_augment == "none" and not recipe.random_erasing
     )
-    test.transform, test.settled = evaluation_transform(recipe), True
-    classes = getattr(sources[0], "classes", None)
+    for images in (val, test):
+        if images is not None:
+            images.transform, images.settled = evaluation_transform(recipe), True
     names = [str(each) for each in classes] if classes else [str(c) for c in range(num_classes)]
-    return Data(train, test, names, shape, mean, std, workers, flipped, stays)  # type: ignore[arg-type]
+    return Data(train, test, names, shape, mean, std, workers, flipped, stays, val)  # type: ignore[arg-type]
+
+
+def _subset(kind: str, rows: list[int], labels: list[int], count: int | None) -> list[int]:
+    """``count`` of ``rows``, as many of each class as there are; None: all of them."""
+    if count is None:
+        return rows
+    if count > len(rows):
+        raise ValueError(f"{kind}_images={count}, but there are {len(rows)} of them.")
+    return [rows[i] for i in balanced([labels[row] for row in rows], count)]
+
+
+def _count_classes(labels_of: list[list[int]], classes: Any) -> int:
+    """How many classes there are. Raises ValueError for labels that cannot be theirs."""
+    every = [label for labels in labels_of for label in labels]
+    if not every:
+        raise ValueError("There are no images.")
+    low, high = min(every), max(every)
+    count = len(classes) if classes else high + 1
+    if low < 0 or high >= count:
+        wrong = low if low < 0 else high
+        raise ValueError(f"An image has the label {wrong}, but labels count from 0 to {count - 1}.")
+    if count > len(every):
+        raise ValueError(
+            f"The highest label is {count - 1}, and there are only {len(every)} images: labels "
+            "must count the classes from 0."
+        )
+    return count
 
 
 def _labels(source: Any) -> list[int]:
@@ -184,32 +234,42 @@ def flip_labels(
     return noisy, count
 
 
-def _readable(images: Images, count: int) -> list[Tensor]:
-    """The first ``count`` images that can be read, as stored."""
-    out: list[Tensor] = []
+def _spread(count: int, wanted: int) -> list[int]:
+    """Up to ``wanted`` of ``count`` positions, evenly spread."""
+    return [i * count // wanted for i in range(wanted)] if count > wanted else list(range(count))
+
+
+def _readable(images: Images, positions: Sequence[int]) -> Iterator[Tensor]:
+    """Those of the images that can be read, as stored. Raises ValueError if none can."""
     why: Exception | None = None
-    for position in range(len(images)):
+    found = False
+    for position in positions:
         try:
-            out.append(images.load(position))
+            image = images.load(position)
         except ValueError as error:
             if images.strict:
                 raise
             why = error
-        if len(out) == count:
-            break
-    if not out:
-        raise ValueError(f"None of {len(images)} training images can be read; the last: {why}")
-    return out
+            continue
+        found = True
+        yield image
+    if not found:
+        raise ValueError(f"None of {len(positions)} training images can be read; the last: {why}")
 
 
-def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the channels over up to 1,000 images of all classes."""
-    rows = balanced(images.labels, min(1000, len(images)))
-    sample = Images(images.source, [images.rows[r] for r in rows], [], Recipe())
-    sample.strict = images.strict
-    values = torch.cat([_unit(each).flatten(1) for each in _readable(sample, len(rows))], dim=1)
-    std = values.std(dim=1, correction=0).clamp(min=1e-3)
-    return tuple(values.mean(dim=1).tolist()), tuple(std.tolist())
+def _statistics(
+    images: Images, positions: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the channels, of sums: one image is in memory at a time."""
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for image in _readable(images, positions):
+        values = _unit(image).flatten(1)
+        count += values.shape[1]
+        total = total + values.sum(dim=1)
+        squares = squares + values.square().sum(dim=1)
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def _unit(image: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     cpu = recipe.device == "cpu" or not torch.accelerator.is_available()
     if recipe.precision == "fp16" and cpu:
         raise ValueError("precision='fp16' needs an accelerator; a CPU computes in 'bf16' or 'no'.")
+    if recipe.deterministic:  # read when CUDA starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     AcceleratorState._reset_state()  # an earlier run's precision would be kept otherwise
     accelerator = Accelerator(
         cpu=cpu, mixed_precision=recipe.precision, gradient_accumulation_steps=recipe.accumulate
@@ -103,16 +106,22 @@ def shard(network: nn.Module, accelerator: Accelerator) -> nn.Module:
 
 
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the network whose weights and statistics follow it, as a moving average."""
-    average = get_ema_multi_avg_fn(decay)
+    """A copy of the network whose weights and statistics follow it, as a moving average.
+
+    The decay rises with the step t to ``decay``, as (1 + t) / (10 + t): start values, of which a
+    constant one would keep a share for 1 / (1 - decay) steps, are forgotten at once.
+    """
 
     def local(tensors: Any) -> list[Tensor]:
         return [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
 
     def of_shards(averages: Any, values: Any, count: Any) -> None:
-        average(local(averages), local(values), count)
+        done = int(model.n_averaged)  # counted on the CPU; ``count`` would wait for a GPU
+        rate = min(decay, (1 + done) / (10 + done))
+        get_ema_multi_avg_fn(rate)(local(averages), local(values), count)
 
-    return AveragedModel(network, multi_avg_fn=of_shards, use_buffers=True)
+    model = AveragedModel(network, multi_avg_fn=of_shards, use_buffers=True)
+    return model
 
 
 def on_all(values: dict[Any, Any]) -> dict[Any, Any]:
@@ -122,6 +131,12 @@ def on_all(values: dict[Any, Any]) -> dict[Any, Any]:
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, values)
     return {key: value for each in found for key, value in each.items()}
+
+
+def everyone() -> None:
+    """Wait until all processes are here."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
 
 
 def from_main(value: Any) -> Any:

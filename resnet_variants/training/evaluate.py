@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -19,12 +19,16 @@ def finite(loss: float) -> float | None:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], num_classes: int
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    num_classes: int,
+    seen: Callable[[Tensor, Tensor], None] = lambda logits, labels: None,
 ) -> dict[str, Any]:
     """``top1`` and ``top5`` in percent and ``test_loss`` of (images, labels).
 
-    Labels ``IGNORED`` do not count; top-5 is None with five classes or fewer, where it means
-    nothing. The metrics of torchmetrics add up what the processes saw.
+    ``seen`` is called with the logits and labels of each batch of this process. Labels
+    ``IGNORED`` do not count; top-5 is None with five classes or fewer, where it means nothing. The
+    metrics of torchmetrics add up what the processes saw.
     """
     from torchmetrics import MeanMetric
     from torchmetrics.classification import MulticlassAccuracy
@@ -43,6 +47,7 @@ def evaluate(
         logits = model(images).float()
         for metric in metrics.values():
             metric.update(logits, labels)
+        seen(logits, labels)
         kept = labels != IGNORED
         loss = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
         count = kept.sum()

@@ -43,6 +43,8 @@ class Images(Dataset[Batch]):
 
     def __init__(self, source: Any, rows: list[int], labels: list[int], recipe: Recipe) -> None:
         self.source, self.rows, self.labels = source, rows, labels
+        self.clean = labels
+        """the labels before any noise"""
         self.seed, self.strict = recipe.seed, recipe.on_corrupt_file == "raise"
         self.transform: Any = None
         """of one image; None: as it is"""
@@ -72,12 +74,14 @@ class Images(Dataset[Batch]):
         try:
             image = F.to_image(self.source[row][0]).as_subclass(Tensor)
         except Exception as error:
-            raise ValueError(f"{self._name(row)}: {type(error).__name__}: {error}") from error
+            raise ValueError(f"{self.name(position)}: {type(error).__name__}: {error}") from error
         if self.cache is not None:
             self.cache[position] = image
         return image
 
-    def _name(self, row: int) -> str:
+    def name(self, position: int) -> str:
+        """The file of an image, where the data set lists its files."""
+        row = self.rows[position]
         files = getattr(self.source, "samples", None) or getattr(self.source, "_image_files", None)
         if files is None:
             return f"image {row}"
@@ -99,10 +103,10 @@ class Images(Dataset[Batch]):
             blank = torch.zeros_like(images[good[0]] if good else self._any())  # type: ignore[arg-type]
             full = [blank if image is None else image for image in images]
             labels = [self.labels[p] if i in good else IGNORED for i, (_, p) in enumerate(keys)]
-            return Batch(_stack(full), torch.tensor(labels), unreadable)
+            return Batch(self._stack(full, keys), torch.tensor(labels), unreadable)
         if not good:
             raise ValueError(f"No image of a batch of {len(keys)} can be read: {unreadable[0]}")
-        stacked = _stack([images[i] for i in good])
+        stacked = self._stack([images[i] for i in good], [keys[i] for i in good])
         positions = torch.tensor([keys[i][1] for i in good])
         labels = [self.labels[keys[i][1]] for i in good]
         if self.shift_flip:
@@ -110,6 +114,16 @@ class Images(Dataset[Batch]):
             draws = self._shifts(epoch)[positions]
             stacked = self.shift_flip.pick(windows, torch.arange(len(stacked)), draws)
         return Batch(stacked, torch.tensor(labels), unreadable)
+
+    def _stack(self, images: list[Any], keys: list[tuple[int, int]]) -> Tensor:
+        try:
+            return torch.stack(images)
+        except RuntimeError:
+            shapes = {
+                tuple(image.shape): self.name(p) for image, (_, p) in zip(images, keys, strict=True)
+            }
+            shown = ", ".join(f"{shape} ({name})" for shape, name in list(shapes.items())[:3])
+            raise ValueError(f"Images of several shapes, {shown}: give image_size.") from None
 
     def _any(self) -> Tensor:
         """Some image that can be read."""
@@ -136,14 +150,6 @@ class Images(Dataset[Batch]):
             return self.transform(image)
         finally:
             draws.set_state(state)
-
-
-def _stack(images: list[Any]) -> Tensor:
-    try:
-        return torch.stack(images)
-    except RuntimeError:
-        shapes = sorted({tuple(each.shape) for each in images})
-        raise RuntimeError(f"Images of several shapes, {shapes[:3]}: give image_size.") from None
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):

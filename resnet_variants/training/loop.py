@@ -30,14 +30,19 @@ from ..profiling import Profile, profile
 from ..registry import model_config
 from .augment import Normalise, batch_mix, evaluation_transform
 from .data import Data, load_data
-from .engine import averaged, distribute, from_main, make_accelerator, on_all, shard
+from .engine import averaged, distribute, everyone, from_main, make_accelerator, on_all, shard
 from .evaluate import evaluate, finite
 from .images import Batch, Images
 from .measure import inference_speed, training_memory
 from .optim import learning_rate, make_optimizer
 from .recipe import Recipe
 from .result import Result
-from .rundir import RunFolder, locked, make_folder
+from .rundir import CHECKPOINT, RunFolder, locked, make_folder
+
+FEWEST_STEPS = 20
+"""what an equal budget must leave of a schedule"""
+WATCH_STEPS = 100
+"""after so many steps it is looked whether the loss is still a number"""
 
 
 class RunBusy(ValueError):
@@ -93,12 +98,8 @@ def train(
         if from_main(held):
             raise RunBusy(f"Another process trains in {str(out)!r} at this moment.")
         if writes:
-            what: dict[str, Any] = {"label": label, "length": length, "seed": recipe.seed}
-            what |= {"config": config.to_dict(), "recipe": recipe.identity()}
-            if train_set is not None:
-                what["recipe"]["data"] = f"{type(train_set).__name__} of {len(data.train)}"
-            folder = RunFolder(str(out), what)
-        finished = from_main(folder.result if folder else None)
+            folder = RunFolder(str(out), identity(label, config, recipe, data, length))
+        finished = from_main(folder.result() if folder else None)
         if finished is not None:
             return Result.from_dict(finished)
         # the user's own random state is left as it was
@@ -107,7 +108,42 @@ def train(
         stack.enter_context(_determinism(recipe))
         trainer = Trainer(config, recipe, data, accelerator, folder, length)
         trainer.run(label, progress and accelerator.is_main_process)
-        return trainer.finish(label, counts)
+        result = trainer.finish(label, counts)
+        everyone()  # what the main process wrote is there for all
+        return result
+
+
+def identity(
+    label: str, config: NetworkConfig, recipe: Recipe, data: Data, length: float
+) -> dict[str, Any]:
+    """What makes a run this run and no other, as JSON values: all that decides its numbers."""
+    return {
+        "label": label,
+        "length": length,
+        "seed": recipe.seed,
+        "config": config.to_dict(),
+        "recipe": recipe.identity(),
+        "data": data.digests,
+    }
+
+
+def _next(batches: Iterator[Batch]) -> Batch:
+    """The next batch. An error in a loader process is told in one line."""
+    try:
+        return next(batches)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ValueError(
+            "A loader process ended from outside (killed, or out of memory): the same command goes "
+            "on from the last checkpoint; fewer --workers need less memory."
+        ) from error
+    except ValueError as error:
+        if "in DataLoader worker" not in str(error):
+            raise
+        raise ValueError(
+            str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+        ) from error
 
 
 @contextlib.contextmanager
@@ -141,9 +177,15 @@ class Trainer:
         self.config, self.recipe, self.data = config, recipe, data
         self.accelerator, self.folder = accelerator, folder
         self.device = accelerator.device
-        self.epochs = recipe.epochs * length
+        self.length, self.epochs = length, recipe.epochs * length
         self.epoch_steps = len(data.train) // recipe.batch_size
         self.total_steps = max(1, round(self.epochs * self.epoch_steps))
+        if length < 1 and self.total_steps < FEWEST_STEPS:
+            raise ValueError(
+                f"An equal budget leaves {self.total_steps} steps of {recipe.epochs:g} epochs for "
+                f"this network: fewer than {FEWEST_STEPS} are no training. Compare networks of "
+                "nearer cost, or train for more epochs."
+            )
 
         network = build(config)
         initialise(network, recipe.seed)
@@ -172,6 +214,10 @@ class Trainer:
             data.train, part, rank, world, seed=recipe.seed, device=self.device
         )
         self.test_loader = self._test_loader(data.test)
+        self.watched_loader = self.test_loader if data.val is None else self._test_loader(data.val)
+        self.predictions: dict[str, Tensor] | None = None
+        """``label`` and ``predicted`` of the test images, of the last test of all of them"""
+        self.diverged: int | None = None
 
         self.step = 0
         self.history: list[dict[str, Any]] = []
@@ -190,13 +236,19 @@ class Trainer:
             disable=not progress, dynamic_ncols=True,
         )  # fmt: skip
         with bar:
-            while self.step < self.total_steps:
+            while self.step < self.total_steps and self.diverged is None:
                 self._epoch(bar)
                 last = self.history[-1]
                 if last["top1"] is not None:
                     bar.set_postfix(
                         loss=f"{last['train_loss'] or math.nan:.3f}", top1=f"{last['top1']:.2f}"
                     )
+        if self.diverged is not None:
+            warnings.warn(
+                f"{label} seed {self.recipe.seed}: the loss is no number any more after step "
+                f"{self.diverged} of {self.total_steps}; the training ended there.",
+                stacklevel=2,
+            )
 
     def _mean_loss(self) -> Tensor:
         """The sum of the epoch's losses, of all processes."""
@@ -219,14 +271,21 @@ class Trainer:
         for done in range(first + 1, last + 1):
             self._step(batches)
             bar.update()
+            if self.step % WATCH_STEPS == 0 and not math.isfinite(float(self._mean_loss())):
+                last = done
+                break
             if self.recipe.save_steps and self.step % self.recipe.save_steps == 0 and done < last:
                 self.worked += time.perf_counter() - started
                 self.save()
                 started = time.perf_counter()
         train_loss = float(self._mean_loss()) / last  # waits for the device
         self.worked += time.perf_counter() - started
-        tested = self.step == self.total_steps or (epoch + 1) % self.recipe.test_every == 0
-        scores = self.test() if tested else dict.fromkeys(("top1", "top5", "test_loss"))
+        if not math.isfinite(train_loss):
+            self.diverged = self.step
+        ended = self.step == self.total_steps or self.diverged is not None
+        tested = ended or (epoch + 1) % self.recipe.test_every == 0
+        watched = self.watched_loader
+        scores = self.test(watched) if tested else dict.fromkeys(("top1", "top5", "test_loss"))
         self.history.append(
             {
                 "epoch": epoch + 1,
@@ -244,18 +303,21 @@ class Trainer:
     def _step(self, batches: Iterator[Batch]) -> None:
         """One step of the optimiser."""
         recipe, accelerator = self.recipe, self.accelerator
-        rate = learning_rate(recipe, self.step, self.total_steps, self.epoch_steps)
+        rate = learning_rate(recipe, self.step, self.total_steps, self.epoch_steps, self.length)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        # dropout, drop path and mixing draw from the position, not from what came before
-        seed = zlib.crc32(f"{recipe.seed}.step.{self.step}".encode())
+        # dropout, drop path and mixing draw from the position, not from what came before, and each
+        # process draws for its own images
+        rank = accelerator.process_index
+        of_rank = f".{rank}" if rank else ""
+        seed = zlib.crc32(f"{recipe.seed}.step.{self.step}{of_rank}".encode())
         # torch.manual_seed would note it for all devices, with a stack trace each
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         for part in range(recipe.accumulate):
             asked = time.perf_counter()
-            batch = next(batches)
+            batch = _next(batches)
             self.waited += time.perf_counter() - asked
             self._note(batch)
             images, labels = self._inputs(batch)
@@ -297,21 +359,41 @@ class Trainer:
 
     # Testing ------------------------------------------------------------------------------
 
-    def test(self, corruption: str | None = None) -> dict[str, Any]:
-        """Top-1 and top-5 in percent, and the loss, of the averaged weights if there are any."""
-        loader = self.test_loader
-        if corruption is not None:
-            transform = evaluation_transform(self.recipe, corruption)
-            loader = self._test_loader(self.data.test.with_transform(transform))
-        model: nn.Module = self.network if self.ema is None else self.ema.module
+    def test(
+        self, loader: DataLoader[Any] | None = None, *, averaged: bool = True
+    ) -> dict[str, Any]:
+        """Top-1 and top-5 in percent, and the loss, on the test images or those of ``loader``, of
+        the averaged weights if there are any."""
+        whole = loader is None or loader is self.test_loader
+        loader = loader or self.test_loader
+        model: nn.Module = self.network
+        if self.ema is not None and averaged:
+            model = self.ema.module
+        seen: list[Tensor] = []
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for batch in loader:
+            waiting = iter(loader)
+            for _ in range(len(loader)):
+                batch = _next(waiting)
                 self._note(batch)
                 yield self._inputs(batch)
 
+        def keep(logits: Tensor, labels: Tensor) -> None:
+            seen.append(torch.stack([labels, logits.argmax(1)]))
+
         with self.accelerator.autocast():
-            return evaluate(model, batches(), self.data.num_classes)
+            scores = evaluate(model, batches(), self.data.num_classes, keep)
+        if whole and averaged:
+            # each batch is shared in equal parts: gathered in turn they are in order again
+            parts = [self.accelerator.gather(each.T.contiguous()).T.cpu() for each in seen]
+            label, predicted = torch.cat(parts, dim=1)[:, : len(self.data.test)].contiguous()
+            self.predictions = {"label": label.clone(), "predicted": predicted.clone()}
+        return scores
+
+    def _corrupted(self, name: str) -> float:
+        transform = evaluation_transform(self.recipe, name)
+        loader = self._test_loader(self.data.test.with_transform(transform))
+        return self.test(loader)["top1"]
 
     def _test_loader(self, images: Images) -> DataLoader[Any]:
         world = self.accelerator.num_processes
@@ -322,8 +404,13 @@ class Trainer:
 
     def finish(self, label: str, counts: Profile) -> Result:
         """Test on corrupted images, measure speed and memory, write the result."""
-        last = self.history[-1]
-        corrupted = {name: self.test(name)["top1"] for name in self.recipe.corruptions}
+        last = watched = self.history[-1]
+        if self.predictions is None:  # resumed after the last test, or others were watched
+            last = self.test()
+        assert self.predictions is not None
+        predictions = dict(self.predictions)
+        corrupted = {name: self._corrupted(name) for name in self.recipe.corruptions}
+        own = None if self.ema is None else self.test(averaged=False)["top1"]
         weights = self._weights(self.network if self.ema is None else self.ema.module)
         speeds = sorted(line["images_per_s"] for line in self.history)
         whole = self.recipe.sharding == "ddp"
@@ -355,9 +442,13 @@ class Trainer:
             config=self.config.to_dict(),
             recipe=self.recipe.to_dict(),
             history=self.history,
+            val_top1=None if self.data.val is None else watched["top1"],
+            last_top1=own,
+            diverged=self.diverged,
+            data=self.data.digests,
         )
         if self.folder is not None:
-            self.folder.finish(result.to_dict(), weights)
+            self.folder.finish(result.to_dict(), weights, predictions)
         return result
 
     # Checkpoints --------------------------------------------------------------------------
@@ -377,6 +468,7 @@ class Trainer:
             "loss": self._mean_loss(),
             "worked": self.worked,
             "waited": self.waited,
+            "diverged": self.diverged,
         }
         if self.ema is not None:
             state["ema"] = get_model_state_dict(self.ema.module, options=options)
@@ -390,6 +482,18 @@ class Trainer:
         state = from_main(self.folder.load() if self.folder is not None else None)
         if state is None:
             return
+        try:
+            self._take_up(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ValueError(
+                f"{'' if self.folder is None else self.folder.path / CHECKPOINT} does not fit the "
+                f"run ({type(error).__name__}: {error}): delete it, and the run starts anew."
+            ) from error
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        step = state["step"]
+        if type(step) is not int or not 0 <= step <= self.total_steps:
+            raise ValueError(f"step is {step!r}, not one of {self.total_steps}")
         options = StateDictOptions(full_state_dict=True)
         set_state_dict(
             self.network,
@@ -403,10 +507,11 @@ class Trainer:
             self.ema.n_averaged.copy_(state["averaged"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.history = state["step"], state["history"]
+        self.step, self.history = step, state["history"]
         self.unreadable = dict(state["unreadable"])
         self.loss = state["loss"].to(self.device)
         self.worked, self.waited = state["worked"], state["waited"]
+        self.diverged = state.get("diverged")
 
     def _weights(self, network: nn.Module) -> dict[str, Any]:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -30,9 +30,14 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.RMSprop(groups, recipe.lr, momentum=recipe.momentum)
 
 
-def learning_rate(recipe: Recipe, step: int, total_steps: int, epoch_steps: int) -> float:
-    """The rate of a step: a linear rise, then the schedule over what remains."""
-    warmup = min(round(recipe.warmup_epochs * epoch_steps), total_steps - 1)
+def learning_rate(
+    recipe: Recipe, step: int, total_steps: int, epoch_steps: int, length: float = 1.0
+) -> float:
+    """The rate of a step: a linear rise, then the schedule over what remains.
+
+    ``length`` stretches the rise, as ``total_steps`` is stretched already.
+    """
+    warmup = min(round(recipe.warmup_epochs * length * epoch_steps), total_steps - 1)
     if step < warmup:
         return recipe.lr * (step + 1) / (warmup + 1)
     if recipe.schedule == "constant":

@@ -15,6 +15,14 @@ from .corruptions import parse_corruption
 
 # What says where and how fast a run goes, not what comes out of it: free to change on resuming.
 MACHINE_FIELDS = ("data_dir", "download", "workers", "device", "sharding", "save_steps", "cache_mb")
+# Fields that stand for fields of the network's configuration, and replace them.
+NETWORK_FIELDS = ("drop_path_rate", "drop_rate", "zero_init_last")
+# field: another one, and the values of that with which it has an effect
+_ONLY_WITH: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "momentum": ("optimizer", ("sgd", "rmsprop")),
+    "nesterov": ("optimizer", ("sgd",)),
+    "milestones": ("schedule", ("step",)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,9 @@ class Recipe:
     """train on a class-balanced subset of so many images, the same one for every seed"""
     test_images: int | None = None
     """test on a class-balanced subset of so many images"""
+    val_images: int = 0
+    """hold out a class-balanced part of the training images, the same one for every seed: while
+    the network trains these are tested, and the test images once, at the end"""
     label_noise: float = 0.0
     """share of training labels replaced by another class (the noise trial of the RAN paper)"""
     corruptions: tuple[str, ...] = ()
@@ -180,8 +191,7 @@ class Recipe:
     @property
     def network_changes(self) -> dict[str, Any]:
         """Fields of the network's configuration that the recipe sets."""
-        names = ("drop_path_rate", "drop_rate", "zero_init_last")
-        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        return {n: getattr(self, n) for n in NETWORK_FIELDS if getattr(self, n) is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON values."""
@@ -197,10 +207,20 @@ class Recipe:
         return cls(**{**base, **values})
 
     def identity(self) -> dict[str, Any]:
-        """What decides the numbers that come out, but for the seed."""
-        hidden = (*MACHINE_FIELDS, "seed")
-        values = {k: v for k, v in self.to_dict().items() if k not in hidden}
-        return values | {"data": Path(self.data).name}  # a folder may move
+        """What decides the numbers that come out, but for the seed, the images, which are known by
+        their content, and the network, whose configuration says what the recipe sets of it.
+
+        Fields that the others leave without effect are not there, so two recipes that compute
+        the same are equal here.
+        """
+        hidden = {*MACHINE_FIELDS, *NETWORK_FIELDS, "seed", "data"}
+        for name, (other, values) in _ONLY_WITH.items():
+            if getattr(self, other) not in values:
+                hidden.add(name)
+        out = {k: v for k, v in self.to_dict().items() if k not in hidden}
+        if self.norm_weight_decay is None:
+            out["norm_weight_decay"] = self.weight_decay
+        return out
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -228,7 +248,7 @@ _RANGE_OF_NAMES: dict[tuple[float, float], str] = {
     (0.0, 1.0): "label_noise label_smoothing momentum ema drop_path_rate drop_rate",
     (0.0, 1.0 + 1e-9): "random_erasing eval_crop",
     (0.0, math.inf): "mixup cutmix warmup_epochs weight_decay norm_weight_decay clip_norm workers "
-    "cache_mb save_steps seed",
+    "cache_mb save_steps seed val_images",
     (1.0, math.inf): "image_size train_images test_images batch_size accumulate test_every",
 }
 _RANGES = {name: ends for ends, names in _RANGE_OF_NAMES.items() for name in names.split()}

@@ -46,6 +46,14 @@ class Result:
     recipe: dict[str, Any]
     history: list[dict[str, Any]] = field(repr=False)
     """a line an epoch"""
+    val_top1: float | None = None
+    """top-1 on the held out training images, if there are any"""
+    last_top1: float | None = None
+    """top-1 of the last weights where averaged ones are tested"""
+    diverged: int | None = None
+    """the step at which the loss was seen to be no number, which ended the training"""
+    data: dict[str, str] = field(default_factory=dict)
+    """digests of the classes, the training, held out and test images"""
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -54,4 +62,11 @@ class Result:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
         """The result that ``to_dict`` gave."""
-        return cls(**{**values, "shape": tuple(values["shape"])})
+        known = [each.name for each in dataclasses.fields(cls)]
+        kept = {name: value for name, value in values.items() if name not in ("run", "files")}
+        if odd := sorted({*kept} - {*known}):
+            raise ValueError(f"No fields of a run's result: {', '.join(odd)}.")
+        try:
+            return cls(**{**kept, "shape": tuple(kept["shape"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"Not the result of a run: {error}.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import csv
+import hashlib
 import json
 import os
 import platform
@@ -13,21 +14,26 @@ import sys
 import tempfile
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch.utils._pytree import tree_map
 
+from .identity import differences, state_digest
 from .recipe import Recipe
 
-RUN, LOG, CHECKPOINT, RESULT, WEIGHTS = (
+RUN, LOG, CHECKPOINT, RESULT, WEIGHTS, PREDICTIONS, FAILED = (
     "run.json",
     "log.csv",
     "checkpoint.pt",
     "result.json",
     "model.safetensors",
+    "predictions.safetensors",
+    "failed.json",
 )
 
 
@@ -61,8 +67,8 @@ def write_json(path: Path, values: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON. Raises ValueError that names a file which is none."""
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged, not JSON: {error}") from error
 
 
@@ -79,7 +85,8 @@ def make_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold a folder against other processes; False when one holds it. Ends with the process."""
+    """Hold a folder against other processes; False when one holds it. Ends with the process:
+    its loader processes, which may outlive it by seconds, do not inherit it."""
     if os.name != "posix":
         yield True
         return
@@ -91,11 +98,32 @@ def locked(path: Path) -> Iterator[bool]:
         except OSError:
             yield False
             return
-        yield True
+        _HELD.add(file)
+        try:
+            yield True
+        finally:
+            _HELD.discard(file)
+
+
+_HELD: set[Any] = set()
+
+
+def _let_go() -> None:
+    """In a forked process: close what the parent holds, which alone unlocks nothing."""
+    for file in list(_HELD):
+        file.close()
+    _HELD.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 class RunFolder:
-    """Where a run keeps what must survive it."""
+    """Where a run keeps what must survive it. Every file says of which run it is, or is named
+    with its checksum in one that does; what is missing, foreign or damaged is told, and what is
+    still whole is taken up again.
+    """
 
     def __init__(self, path: str | Path, what: Mapping[str, Any]) -> None:
         """Open or begin the folder of the run that ``what`` identifies.
@@ -105,17 +133,28 @@ class RunFolder:
         self.path = make_folder(Path(path))
         self._saving: threading.Thread | None = None
         self._failed: BaseException | None = None
-        what = json.loads(json.dumps(what))
+        self.what = json.loads(json.dumps(what))
         if (self.path / RUN).exists():
-            self._check_same(read_json(self.path / RUN)["what"], what)
-
+            self._check_same(_part(self.path / RUN, read_json(self.path / RUN), "what"))
         else:
-            write_json(self.path / RUN, {"what": what, "environment": environment()})
+            self.load()  # a checkpoint without run.json says itself of which run it is
+            self.result()
+        for left in self.path.glob(".*.part"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+        if not (self.path / RUN).exists():
+            write_json(self.path / RUN, {"what": self.what, "environment": environment()})
 
-    def _check_same(self, old: Any, new: Any) -> None:
-        # a recipe of an earlier version has not all fields: they had what is the default now
-        old["recipe"] = Recipe.from_dict(old["recipe"]).identity()
-        found = _differences(old, json.loads(json.dumps(new)))
+    def _check_same(self, old: Any) -> None:
+        try:  # a recipe of an earlier version has not all fields: they had what is the default now
+            old = {**old, "recipe": Recipe.from_dict(old["recipe"]).identity()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path / RUN} does not say which run this is ({error}): delete it, and what "
+                "the checkpoint says of it decides."
+            ) from error
+        if "data" not in old:  # an earlier version did not look at the images
+            old["data"] = self.what.get("data")
+        found = differences(old, json.loads(json.dumps(self.what)))
         changed = [f"{name} was {was!r}, is {now!r}" for name, was, now in found]
         if changed:
             raise ValueError(
@@ -123,23 +162,52 @@ class RunFolder:
                 "Give another folder, or delete this one."
             )
 
-    @property
     def result(self) -> dict[str, Any] | None:
-        """The result of a finished run."""
-        path = self.path / RESULT
-        return read_json(path) if path.exists() else None
+        """The result of a finished run.
+
+        Raises ValueError where it, or the weights that belong to it, are damaged or of another
+        run. Without the weights the run is not finished: it is said, and begins anew.
+        """
+        found = read_result(self.path)
+        if found is None:
+            return None
+        if "run" in found:
+            self._check_same(found["run"])
+        for name, digest in found.get("files", {WEIGHTS: None}).items():
+            path = self.path / name
+            if not path.exists():
+                warnings.warn(f"{path} is missing: the run is done again.", stacklevel=2)
+                (self.path / RESULT).unlink()
+                return None
+            if digest is not None and _sha256(path) != digest:
+                raise ValueError(
+                    f"{path} is damaged, or of another run: delete it, and the run is done again."
+                )
+        if not (self.path / LOG).exists():
+            write_log(self.path / LOG, found["history"])
+        return found
 
     def load(self) -> dict[str, Any] | None:
-        """The last complete checkpoint."""
+        """The last complete checkpoint. Raises ValueError if it is damaged, or of another run."""
         path = self.path / CHECKPOINT
         if not path.exists():
             return None
+        hint = "delete it, and the run starts anew."
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}): delete it, and the run starts anew."
-            ) from error
+            raise ValueError(f"{path} is damaged ({type(error).__name__}): {hint}") from error
+        if not isinstance(state, dict) or not {"step", "network", "optimizer"} <= state.keys():
+            raise ValueError(f"{path} is no checkpoint of a run: {hint}")
+        run, digest = state.pop("run", None), state.pop("digest", None)
+        if run is None and digest is None:  # of an earlier version
+            if not (self.path / RUN).exists():
+                raise ValueError(f"{path} does not say of which run it is: {hint}")
+            return state
+        if state_digest([run, state]) != digest:
+            raise ValueError(f"{path} is damaged (its checksum is another): {hint}")
+        self._check_same(run)
+        return state
 
     def save(self, state: dict[str, Any]) -> None:
         """Copy the state, then write it in the background; the last one is complete before.
@@ -151,7 +219,9 @@ class RunFolder:
 
         def write() -> None:
             try:
-                write_atomically(self.path / CHECKPOINT, lambda f: torch.save(snapshot, f))
+                digest = state_digest([self.what, snapshot])
+                whole = {**snapshot, "run": self.what, "digest": digest}
+                write_atomically(self.path / CHECKPOINT, lambda f: torch.save(whole, f))
                 write_log(self.path / LOG, snapshot["history"])
             except BaseException as error:
                 self._failed = error
@@ -171,32 +241,85 @@ class RunFolder:
                 "before it is kept: make room and give the same command to go on."
             ) from failed
 
-    def finish(self, result: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
-        """Write the weights and the result; the checkpoint is no longer needed."""
+    def finish(
+        self,
+        result: Mapping[str, Any],
+        weights: Mapping[str, torch.Tensor],
+        predictions: Mapping[str, torch.Tensor],
+    ) -> None:
+        """Write weights, predictions and the result; the checkpoint is no longer needed."""
         import safetensors.torch
 
         self.wait()
         config = json.dumps(result["config"])
-        data = safetensors.torch.save(
-            {k: v.detach().cpu().contiguous() for k, v in weights.items()}, {"config": config}
-        )
-        write_atomically(self.path / WEIGHTS, lambda file: file.write(data))
+        contents = {
+            WEIGHTS: safetensors.torch.save(
+                {k: v.detach().cpu().contiguous() for k, v in weights.items()}, {"config": config}
+            ),
+            PREDICTIONS: safetensors.torch.save(dict(predictions)),
+        }
+        for name, data in contents.items():
+            write_atomically(self.path / name, partial(_write, data))
         write_log(self.path / LOG, result["history"])
-        write_json(self.path / RESULT, result)
-        (self.path / CHECKPOINT).unlink(missing_ok=True)
+        files = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        whole = json.loads(json.dumps({**result, "run": self.what, "files": files}))
+        write_json(self.path / RESULT, {**whole, "digest": state_digest(whole)})
+        for name in (CHECKPOINT, FAILED):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """What ``result.json`` in a run's folder holds, or None without it.
+
+    Raises ValueError if it is damaged: its own checksum is another.
+    """
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    found = _part(path, read_json(path))
+    if (digest := found.pop("digest", None)) is not None and state_digest(found) != digest:
+        raise ValueError(f"{path} is damaged (its checksum is another): {_ANEW}")
+    _part(path, found, "config", "recipe", "history", "shape")
+    return found
+
+
+def read_predictions(folder: Path, result: Mapping[str, Any]) -> dict[str, torch.Tensor] | None:
+    """``label`` and ``predicted`` of each test image of a finished run, if they were kept.
+
+    Raises ValueError if they are damaged.
+    """
+    import safetensors.torch
+
+    path, digest = folder / PREDICTIONS, result.get("files", {}).get(PREDICTIONS)
+    if digest is None or not path.exists():
+        return None
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError(f"{path} is damaged, or of another run: {_ANEW}")
+    return safetensors.torch.load(data)
+
+
+_ANEW = "delete it, and the run is done again."
+
+
+def _part(path: Path, values: Any, *names: str) -> Any:
+    """The one named part of what a JSON file holds, or all of it if several or none are named."""
+    if not isinstance(values, dict) or any(name not in values for name in names):
+        raise ValueError(f"{path} is damaged, it has no {' and '.join(names) or 'fields'}: {_ANEW}")
+    return values[names[0]] if len(names) == 1 else values
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def _copied(value: Any) -> Any:
     return value.detach().cpu().clone() if isinstance(value, torch.Tensor) else copy.copy(value)
-
-
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            inner = f"{name}.{key}" if name else key
-            yield from _differences(old.get(key), new.get(key), inner)
-    elif old != new:
-        yield name, old, new
 
 
 def write_log(path: Path, history: list[dict[str, Any]]) -> None:

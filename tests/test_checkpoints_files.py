@@ -56,7 +56,11 @@ def test_wrappers_and_what_stands_beside(tmp_path: Path, key: str) -> None:
 def test_several_sets_of_weights(tmp_path: Path) -> None:
     average = {name: tensor * 2 for name, tensor in TENSORS.items()}
     path = _pth(tmp_path / "w.pth", {"state_dict": TENSORS, "state_dict_ema": average})
-    assert read_checkpoint(path).others == ("state_dict_ema",)
+    with pytest.raises(
+        errors.CheckpointError, match=r"sets of weights: 'state_dict', 'state_dict_ema'.*key="
+    ):
+        read_checkpoint(path)
+    assert read_checkpoint(path, key="state_dict").tensors["b.bias"][0] == 1
     assert read_checkpoint(path, key="state_dict_ema").tensors["b.bias"][0] == 2
     with pytest.raises(errors.CheckpointError, match=r"no weights under 'teacher'.*state_dict_ema"):
         read_checkpoint(path, key="teacher")

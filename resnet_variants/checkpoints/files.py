@@ -6,40 +6,31 @@ pickle before it, and a zip archive around one of these. Nothing in a file is ev
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import dataclasses
 import json
 import os
-import pickle
-import re
+import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
 
-from .errors import BrokenFileError, CheckpointError, UnsafeFileError
+from .containers import directory, read_pickle, read_safetensors, read_zip
+from .errors import BadTensorError, BrokenFileError, CheckpointError, UnsafeFileError
+from .pickles import CodeError, MalformedError, Odd
+from .report import first_few
+from .wrappers import find_weights
 
-# Under these names training frameworks keep the weights, beside an optimizer's state and such.
-WRAPPERS = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "network",
-    "weights",
-    "params",
-    "module",
-    "state_dict_ema",
-    "model_ema",
-    "ema_state_dict",
-    "ema",
-)
+NESTED = 2  # archives in one another
+GROWTH = 50  # times its own size that an archive may unpack to, beyond
+SMALL = 1 << 26  # bytes
 
 
 @dataclass(frozen=True)
@@ -51,8 +42,6 @@ class Checkpoint:
     format: str = "state dict"
     wrappers: tuple[str, ...] = ()
     """keys under which the tensors were nested"""
-    others: tuple[str, ...] = ()
-    """other sets of weights in the file, for instance an average of them"""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """text that safetensors files can carry"""
 
@@ -60,190 +49,154 @@ class Checkpoint:
 def read_checkpoint(path: str | os.PathLike[str], *, key: str | None = None) -> Checkpoint:
     """Read a file of weights: .safetensors, .pth, .pt, .bin, .th, .pyth, .pth.tar, zipped .pth.
 
-    Large files are mapped into memory, not copied. ``key`` chooses among several sets of
-    weights in the file (``"state_dict_ema"``). Raises FileNotFoundError, IsADirectoryError,
-    ``BrokenFileError`` for what is no checkpoint and ``UnsafeFileError`` for a pickle that would
-    run code.
+    The tensors have memory of their own: the file may be overwritten afterwards. ``key`` chooses
+    among several sets of weights in the file (``"state_dict_ema"``). Raises FileNotFoundError,
+    IsADirectoryError, ``BrokenFileError`` for what is no checkpoint, ``UnsafeFileError`` for a
+    pickle that would run code and ``CheckpointError`` where several sets could be meant.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        hint = _weight_files(path)
-        raise IsADirectoryError(f"{path} is a directory, not a file of weights." + hint)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}." + _near_files(path))
-    format = _recognise(path)
-    if format == "safetensors":
-        tensors, metadata = _read_safetensors(path)
-        return Checkpoint(tensors, path, format, metadata=metadata)
-    if format == "zip archive":
-        return _read_archive(path, key)
-    content = _read_pickle(path, mmap=format == "PyTorch zip")
-    return _unwrap(content, Checkpoint({}, path, format), key)
+    path = _regular(path)
+    with reading(path), path.open("rb") as file:
+        return _read(file, path, key, archives=0)
 
 
 def from_mapping(content: Mapping[str, Any], *, key: str | None = None) -> Checkpoint:
     """A state dict that is in memory already, wrapped or not."""
-    return _unwrap(content, Checkpoint({}), key)
+    found = find_weights(content, "the state dict", key)
+    return Checkpoint(found.tensors, wrappers=found.path)
 
 
-def _recognise(path: Path) -> str:
-    size = path.stat().st_size
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as text that can be printed, whatever its bytes are."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong inside becomes an error of this library that names the file."""
+    name = shown(path)
+    try:
+        yield
+    except (CheckpointError, PermissionError):
+        raise
+    except CodeError as error:
+        raise UnsafeFileError(
+            f"{name} was not read: its pickle calls {str(error)[:200]}, and what that would do is "
+            "not known. Ask its author for the weights alone: as safetensors, or a state dict of "
+            "tensors (torch.save(model.state_dict(), 'weights.pth'))."
+        ) from error
+    except Exception as error:
+        why = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
+        raise BrokenFileError(f"{name} is broken, cut off or not of weights: {why}.") from error
+
+
+def _regular(path: str | os.PathLike[str]) -> Path:
+    """The path of an ordinary file, which has an end."""
+    try:
+        path = Path(path).expanduser()
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"There is no file {shown(path)}." + _near_files(Path(path))
+        ) from None
+    except PermissionError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:  # names that no file can have
+        raise CheckpointError(f"{str(path)[:200]!r} is no path of a file: {error}.") from error
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(
+            f"{shown(path)} is a directory, not a file of weights." + _weight_files(path)
+        )
+    if not stat.S_ISREG(mode):
+        raise BrokenFileError(f"{shown(path)} is no ordinary file, but a device, pipe or socket.")
+    return path
+
+
+def _read(file: IO[bytes], path: Path, key: str | None, *, archives: int) -> Checkpoint:
+    """The weights in an open file, or in the only file of an archive."""
+    size = file.seek(0, os.SEEK_END)
+    kind = _recognise(file, path, size)
+    if kind == "zip":
+        archive = directory(file)
+        if any(name.endswith("/data.pkl") for name in archive.namelist()):
+            contents = read_zip(archive, file, size)
+        else:
+            with _unpacked(archive, archives) as inside:
+                found = _read(inside, path, key, archives=archives + 1)
+            return dataclasses.replace(found, format=f"zipped {found.format}")
+    elif kind == "safetensors":
+        contents = read_safetensors(file, size)
+    else:
+        contents = read_pickle(file, size)
+    weights = find_weights(contents.content, shown(path), key)
+    if odd := {name: each.kind for name, each in weights.tensors.items() if isinstance(each, Odd)}:
+        some = [f"{name} is {kind}" for name, kind in odd.items()]
+        raise BadTensorError(
+            f"{shown(path)} cannot be used, {len(odd)} of its tensors are no plain numbers: "
+            f"{first_few(some)}."
+        )
+    tensors = {name: contents.tensor(each) for name, each in weights.tensors.items()}
+    return Checkpoint(tensors, path, contents.format, weights.path, contents.metadata)
+
+
+def _recognise(file: IO[bytes], path: Path, size: int) -> str:
+    name = shown(path)
     if size == 0:
-        raise BrokenFileError(f"{path} is empty: the download or copy did not finish.")
-    with path.open("rb") as file:
-        head = file.read(512)
+        raise BrokenFileError(f"{name} is empty: the download or copy did not finish.")
+    file.seek(0)
+    head = file.read(512)
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise BrokenFileError(
-            f"{path} is a web page, not weights: the server answered with a page (a login, an "
+            f"{name} is a web page, not weights: the server answered with a page (a login, an "
             "error, a confirmation). Download the file itself again."
         )
     if text.startswith(b"version https://git-lfs"):
         raise BrokenFileError(
-            f"{path} is a Git LFS pointer, not the file it points to: run 'git lfs pull'."
+            f"{name} is a Git LFS pointer, not the file it points to: run 'git lfs pull'."
         )
     if head.startswith(b"PK"):
-        if not zipfile.is_zipfile(path):
-            raise BrokenFileError(f"{path} is cut off after {size:,} bytes: download it again.")
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        return "PyTorch zip" if any(n.endswith("/data.pkl") for n in names) else "zip archive"
+        return "zip"
     if len(head) > 8 and head[8:9] == b"{":
-        header = int.from_bytes(head[:8], "little")
-        if header + 8 > size:
-            raise BrokenFileError(f"{path} is cut off after {size:,} bytes: download it again.")
+        if int.from_bytes(head[:8], "little") + 8 > size:
+            raise BrokenFileError(f"{name} is cut off after {size:,} bytes: download it again.")
         return "safetensors"
     if head.startswith(b"\x80"):
-        return "PyTorch pickle"
+        return "pickle"
+    if head[257:262] == b"ustar":
+        raise BrokenFileError(
+            f"{name} is a tar archive, of PyTorch before 0.1.12 or of other files: unpack it, or "
+            "have the network's state_dict saved again."
+        )
     raise BrokenFileError(
-        f"{path} starts with {head[:8]!r}: neither safetensors nor a PyTorch file. Weights of "
+        f"{name} starts with {head[:8]!r}: neither safetensors nor a PyTorch file. Weights of "
         "other frameworks (.caffemodel, .t7, .params, .h5) must be converted to named tensors."
     )
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise BrokenFileError(f"{path} is a broken safetensors file: {error}") from error
-
-
-def _read_pickle(path: Path, *, mmap: bool) -> Any:
-    try:
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
-        # The same class for a file that would run code and for one that is broken.
-        found = re.search(r"GLOBAL ([\w.]+)|Unsupported (?:operand|class) (\S+)", str(error))
-        if found is None or "persistent_load" in str(error):
-            raise BrokenFileError(f"{path} is a broken or cut off pickle: {error}") from error
-        what = found[1] or found[2]
-        raise UnsafeFileError(
-            f"{path} was not read: its pickle calls {what}, and reading it would run that code. "
-            "Ask for the weights as safetensors, or as a state dict of tensors alone. If you trust "
-            "where it comes from, extract them yourself, in a process of its own: "
-            f"torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'safe.pth')"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        raise BrokenFileError(
-            f"{path} is a broken or cut off PyTorch file ({path.stat().st_size:,} bytes): "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
-
-
-def _harmless() -> list[Any]:
-    """What training scripts often store beside the weights and that is only data."""
-    try:
-        import numpy as np
-    except ImportError:
-        return [argparse.Namespace]
-    scalar = np.float64(0).__reduce__()[0]
-    assert callable(scalar)
-    return [
-        argparse.Namespace,
-        np.dtype,
-        *{type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")},
-        scalar,
-        (scalar, "numpy.core.multiarray.scalar"),  # its name in older releases
-    ]
-
-
-def _read_archive(path: Path, key: str | None) -> Checkpoint:
-    """A zip archive around a single file of weights."""
-    with zipfile.ZipFile(path) as archive:
-        inside = [info for info in archive.infolist() if not info.is_dir()]
-        if len(inside) != 1:
-            names = ", ".join(info.filename for info in inside[:5])
-            raise BrokenFileError(
-                f"{path} is an archive of {len(inside)} files ({names}), not of one: unpack it and "
-                "name the file of weights."
-            )
-        with tempfile.TemporaryDirectory() as folder:
-            unpacked = Path(folder) / "weights"
-            try:
-                with archive.open(inside[0]) as source, unpacked.open("wb") as target:
-                    while chunk := source.read(1 << 20):
-                        target.write(chunk)
-            except zipfile.BadZipFile as error:
-                raise BrokenFileError(f"{path} is a broken archive: {error}") from error
-            found = read_checkpoint(unpacked, key=key)
-            # The folder goes away; on some systems a mapped file would keep it there.
-            tensors = {name: tensor.clone() for name, tensor in found.tensors.items()}
-    return Checkpoint(
-        tensors, path, f"zipped {found.format}", found.wrappers, found.others, found.metadata
-    )
-
-
-def _unwrap(content: Any, about: Checkpoint, key: str | None) -> Checkpoint:
-    """See through the dictionaries that training frameworks put around the weights."""
-    where = str(about.path) if about.path else "the state dict"
-    wrappers: list[str] = []
-    others: tuple[str, ...] = ()
-    while True:
-        if not isinstance(content, Mapping):
-            raise BrokenFileError(
-                f"{where} holds {_what(content)}"
-                + (f" under {wrappers}" if wrappers else "")
-                + ", not named tensors."
-            )
-        if key is None and any(isinstance(value, Tensor) for value in content.values()):
-            break
-        names = [name for name in WRAPPERS if _has_tensors(content.get(name))]
-        if key is not None:
-            if not _has_tensors(content.get(key)):
-                raise CheckpointError(
-                    f"{where} has no weights under {key!r}, but {names or list(content)[:9]}."
-                )
-            names, key = [key, *(name for name in names if name != key)], None
-        if not names:
-            raise BrokenFileError(
-                f"{where} holds no tensors, only {sorted(map(str, content))[:9]}."
-            )
-        wrappers.append(names[0])
-        others = others or tuple(names[1:])
-        content = content[names[0]]
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    return Checkpoint(tensors, about.path, about.format, tuple(wrappers), others, about.metadata)
-
-
-def _has_tensors(value: Any) -> bool:
-    if not isinstance(value, Mapping):
-        return False
-    return any(isinstance(each, Tensor) for each in value.values()) or any(
-        _has_tensors(value.get(name)) for name in WRAPPERS
-    )
-
-
-def _what(content: Any) -> str:
-    return (
-        f"one tensor {tuple(content.shape)}"
-        if isinstance(content, Tensor)
-        else type(content).__name__
-    )
+@contextlib.contextmanager
+def _unpacked(archive: zipfile.ZipFile, archives: int) -> Iterator[IO[bytes]]:
+    """The single file in an archive."""
+    inside = [info for info in archive.infolist() if not info.is_dir()]
+    if len(inside) != 1:
+        names = ", ".join(info.filename[:80] for info in inside[:5])
+        raise MalformedError(
+            f"an archive of {len(inside)} files ({names}), not of one: unpack it and name the file "
+            "of weights"
+        )
+    if archives >= NESTED:
+        raise MalformedError("an archive in an archive in an archive: unpack it")
+    (info,) = inside
+    # Weights hardly shrink; what grows a hundredfold was made to fill a disk.
+    if info.file_size > max(SMALL, GROWTH * info.compress_size):
+        raise MalformedError(
+            f"an archive of {info.compress_size:,} bytes that would unpack to {info.file_size:,}"
+        )
+    with tempfile.TemporaryFile() as unpacked:
+        with archive.open(info) as source:
+            shutil.copyfileobj(source, unpacked, 1 << 20)
+        if unpacked.tell() != info.file_size:
+            raise MalformedError("an archive whose file has another size than it says")
+        yield unpacked
 
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".th", ".pyth", ".tar", ".zip")

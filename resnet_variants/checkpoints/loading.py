@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..choices import check_choice, unknown
 from ..network import Network
@@ -29,34 +30,70 @@ def load_checkpoint(
     *,
     dialect: str | None = None,
     key: str | None = None,
+    prefix: str | None = None,
     classifier: str | Sequence[int] = "strict",
     input_channels: str = "strict",
-    assign: bool = False,
 ) -> LoadReport:
     """Fill a network with weights in any dialect: all of them, or the network stays as it was.
 
     ``source`` is a file, a state dict, or published weights (a name like ``resnet50.tv_in1k``,
     the URL, an entry of the catalogue). Its dialect is recognised from the names unless given;
-    ``key`` chooses among several sets of weights in a file (``"state_dict_ema"``).
+    ``key`` chooses among several sets of weights in a file (``"state_dict_ema"``), ``prefix`` among
+    several networks in one set (``"teacher."``).
 
     ``classifier="new"`` keeps the network's own classifier where the file has another number of
     classes; a sequence of class numbers takes those rows of the file's. ``input_channels`` says
     how to make the first convolution for another number of channels: ``"repeat"`` the file's,
     scaled to keep the sum; their ``"mean"``; or the file's with ``"zeros"`` for further ones.
-    ``assign`` puts the file's tensors in place of the network's, without a copy.
 
     Raises ``MismatchError`` with what is missing, unexpected and misshapen, ``BadTensorError``
-    for tensors that cannot be weights, and what reading the file raises.
+    for tensors that cannot be weights, ``CheckpointError`` where several networks could be meant,
+    and what reading the file raises.
     """
-    if isinstance(classifier, str):
-        check_choice("classifier", classifier, ("strict", "new"))
-    check_choice("input_channels", input_channels, INPUT_CHANNELS)
+    options = Options(dialect, key, prefix, classifier, input_channels)
+    tensors, report = tensors_for(model, source, options, adopt=False)
+    state = model.state_dict()
+    with torch.no_grad():
+        # One call, which no Ctrl-C can come in between; that it cannot fail was made sure of.
+        torch._foreach_copy_([state[name] for name in tensors], list(tensors.values()))
+    model.load_report = report  # type: ignore[assignment]
+    return report
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a source is to be read: the arguments of ``load_checkpoint``."""
+
+    dialect: str | None = None
+    key: str | None = None
+    prefix: str | None = None
+    classifier: str | Sequence[int] = "strict"
+    input_channels: str = "strict"
+
+    def __post_init__(self) -> None:
+        for name in ("dialect", "key", "prefix"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise TypeError(f"{name} must be a string, not {type(value).__name__}.")
+        if isinstance(self.classifier, str):
+            check_choice("classifier", self.classifier, ("strict", "new"))
+        check_choice("input_channels", self.input_channels, INPUT_CHANNELS)
+
+
+def tensors_for(
+    model: Network, source: Any, options: Options, *, adopt: bool
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """The whole state dict of a network from a source, checked, in the network's types, on the CPU;
+    with ``adopt`` each in memory of its own. The network is not touched."""
     if not isinstance(model, Network):
         raise TypeError(f"model must be a network of this library, not {type(model).__name__}.")
-    checkpoint, weights, name = _open(source, key)
-    if weights is not None and dialect is None:
-        dialect = weights.dialect
-    found = match(model, checkpoint.tensors, dialect)
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise CheckpointError(
+            "The network is on the meta device and has no memory for weights: give create_model "
+            "the file (checkpoint_path=...), or model.to_empty(device=...) before."
+        )
+    checkpoint, weights, name = _open(source, options.key)
+    dialect = options.dialect or (weights.dialect if weights is not None else None)
+    found = match(model, checkpoint.tensors, dialect, options.prefix)
     if found is None:
         near = near_dialects(model, checkpoint.tensors)
         raise MismatchError(
@@ -77,17 +114,18 @@ def load_checkpoint(
         weights=weights,
     )
     _refuse_twin(model, weights, checkpoint, name)
-    if checkpoint.others:
-        report.ignored += [f"{other} (key={other!r} takes it)" for other in checkpoint.others]
-    tensors = Reader(model, checkpoint, found, report, classifier, input_channels).read()
-    _fill(model, tensors, assign)
+    reader = Reader(
+        model, checkpoint, found, report, options.classifier, options.input_channels, adopt
+    )
+    tensors = reader.read()
     report.loaded = len(tensors)
-    model.load_report = report  # type: ignore[assignment]
-    return report
+    return tensors, report
 
 
 def _open(source: Any, key: str | None) -> tuple[Checkpoint, Any, str]:
     """The tensors, the catalogue's entry if it is one, and what to call the source."""
+    if isinstance(source, Checkpoint):
+        return source, None, os.fspath(source.path) if source.path else "a state dict"
     if isinstance(source, Mapping):
         return from_mapping(source, key=key), None, "a state dict"
     if not isinstance(source, (str, os.PathLike, Weights)):
@@ -118,25 +156,6 @@ def _refuse_twin(model: Network, weights: Any, checkpoint: Checkpoint, name: str
             f"{name} are published weights of another network, whose tensors have the same shapes "
             f"as this one's but mean something else. Use create_model({weights.model!r}{changes})."
         )
-
-
-@torch.no_grad()
-def _fill(model: nn.Module, tensors: Mapping[str, Tensor], assign: bool) -> None:
-    if not assign:
-        state = model.state_dict()
-        for name, tensor in tensors.items():
-            state[name].copy_(tensor)
-        return
-    modules = dict(model.named_modules())
-    for name, tensor in tensors.items():
-        owner, _, last = name.rpartition(".")
-        module = modules[owner]
-        old = getattr(module, last)
-        tensor = tensor.to(device=old.device, dtype=old.dtype)
-        if isinstance(old, nn.Parameter):
-            module._parameters[last] = nn.Parameter(tensor, requires_grad=old.requires_grad)
-        else:
-            module._buffers[last] = tensor
 
 
 def export_state_dict(model: Network, dialect: str) -> dict[str, Tensor]:

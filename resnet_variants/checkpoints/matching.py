@@ -16,7 +16,7 @@ from ..config import NetworkConfig
 from ..network import Network
 from ..registry import build_on, list_models, model_config
 from .dialects import DIALECTS, OWN, Pair, strip_prefixes
-from .errors import UnknownDialectError
+from .errors import CheckpointError, UnknownDialectError
 
 COUNT = "num_batches_tracked"
 HEAD = "head.fc."
@@ -53,11 +53,18 @@ def pairs_of(model: Network, dialect: str, keys: Collection[str]) -> list[Pair] 
     return DIALECTS[dialect].pairs(model, keys)
 
 
-def match(model: Network, names: Iterable[str], dialect: str | None = None) -> Match | None:
-    """The dialect and prefix under which most of the network's tensors are found.
+def match(
+    model: Network,
+    names: Iterable[str],
+    dialect: str | None = None,
+    prefix: str | None = None,
+) -> Match | None:
+    """The dialect and prefix under which most of the network's tensors are found; ``prefix`` asks
+    for one of several.
 
     None when nothing fits at all. Raises ``UnknownDialectError`` for a dialect that does not
-    exist or cannot express the network.
+    exist or cannot express the network, ``CheckpointError`` where the names are those of several
+    networks (``student.`` and ``teacher.``).
     """
     names = list(names)
     keys = list(model.state_dict())
@@ -69,26 +76,39 @@ def match(model: Network, names: Iterable[str], dialect: str | None = None) -> M
     ]
     if HEAD + "weight" not in keys:  # features alone; in the file the classifier may well be
         sample.append(HEAD + "weight")
-    prefixes = [(prefix, set(rest)) for prefix, rest in strip_prefixes(names)]
-    best, chosen, able = 0.0, None, False
+    asked = prefix or ""
+    inside = [name.removeprefix(asked) for name in names if name.startswith(asked)]
+    prefixes = [
+        (asked + each, set(rest)) for each, rest in strip_prefixes(inside, max(len(keys) // 2, 4))
+    ]
+    hits: dict[tuple[str, str], set[str]] = {}
+    able = False
     for each in dialects_of(model, dialect):
         pairs = pairs_of(model, each, sample)
         if pairs is None:
             continue
         able = True
-        for prefix, rest in prefixes:
-            hits = sum(all(their in rest for their in pair.theirs) for pair in pairs if pair.theirs)
-            if hits > best:
-                best, chosen = hits, (each, prefix)
+        wanted = [pair.theirs for pair in pairs if pair.theirs]
+        for begin, rest in prefixes:
+            if got := {begin + theirs[0] for theirs in wanted if rest.issuperset(theirs)}:
+                hits[each, begin] = got
     if dialect is not None and not able:
         raise UnknownDialectError(
             f"The dialect {dialect!r} has no names for this network ({model.config.builder}). "
             f"Those that have: {', '.join(able_dialects(model))}."
         )
+    chosen = max(hits, key=lambda each: len(hits[each]), default=None)
     # A name or two, such as a classifier's, are alike in dialects that have nothing else alike.
-    if chosen is None or (dialect is None and 4 * best < len(sample)):
+    if chosen is None or (dialect is None and 4 * len(hits[chosen]) < len(sample)):
         return None
     found, prefix = chosen
+    rivals = [begin for (_, begin), got in hits.items() if _are_others(got, hits[chosen])]
+    if rivals:
+        both = ", ".join(repr(each) for each in dict.fromkeys([prefix, *rivals]))
+        raise CheckpointError(
+            f"These are the tensors of several networks, whose names begin with {both}: choose one "
+            f"by prefix={prefix!r}."
+        )
     pairs = pairs_of(model, found, keys)
     if pairs is None:
         return None
@@ -113,6 +133,12 @@ def match(model: Network, names: Iterable[str], dialect: str | None = None) -> M
     )
 
 
+def _are_others(got: set[str], chosen: set[str]) -> bool:
+    """Whether tensors found under another prefix are those of a second network: not the same, and
+    half as many at least."""
+    return 2 * len(got) >= len(chosen) and 2 * len(got & chosen) < len(got)
+
+
 def able_dialects(model: Network) -> list[str]:
     """The dialects that have names for all tensors of a network."""
     keys = list(model.state_dict())
@@ -122,7 +148,7 @@ def able_dialects(model: Network) -> list[str]:
 def near_dialects(model: Network, names: Iterable[str]) -> list[str]:
     """Dialects that the names are in, and what they ask of the configuration and it is not."""
     found = []
-    for _, rest in strip_prefixes(names):
+    for _, rest in strip_prefixes(names, len(model.state_dict()) // 2):
         for dialect in DIALECTS:
             if asked := DIALECTS[dialect].asks(model, set(rest)):
                 found.append(f"{dialect}, whose networks have {', '.join(asked)}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from ..blocks.layers import skip_init
 from ..config import NetworkConfig, config_from_dict
@@ -16,9 +17,10 @@ from ..network import Network
 from ..registry import build_on
 from .catalogue import Weights, weights_from_dict, weights_info
 from .errors import CheckpointError
-from .files import read_checkpoint, write_checkpoint
-from .loading import load_checkpoint
+from .files import Checkpoint, read_checkpoint, shown, write_checkpoint
+from .loading import Options, tensors_for
 
+T = TypeVar("T")
 _CONFIG, _WEIGHTS = "resnet_variants.config", "resnet_variants.weights"
 
 
@@ -59,13 +61,22 @@ def create_with_weights(
 
 
 def build_filled(config: NetworkConfig, source: Any, **options: Any) -> Network:
-    """The network with a file's tensors in the place of its own: nothing is drawn, nothing
-    copied, and a file that is mapped into memory stays so."""
+    """The network with a file's tensors in the place of its own: nothing is drawn, and nothing
+    copied a second time."""
     with skip_init():
         model = build_on(config)
-    report = load_checkpoint(model, source, assign=True, **options)
+    tensors, report = tensors_for(model, source, Options(**options), adopt=True)
+    modules = dict(model.named_modules())
+    for name, tensor in tensors.items():
+        owner, _, last = name.rpartition(".")
+        module = modules[owner]
+        if (old := module._parameters.get(last)) is not None:
+            module._parameters[last] = nn.Parameter(tensor, requires_grad=old.requires_grad)
+        else:
+            module._buffers[last] = tensor
     if any(each.startswith("new classifier") for each in report.adapted):
         model.reset_classifier(config.num_classes)
+    model.load_report = report  # type: ignore[assignment]
     return model
 
 
@@ -94,17 +105,35 @@ def load(
 ) -> Network:
     """The network that ``save`` wrote: built from the file's configuration and filled."""
     checkpoint = read_checkpoint(path)
-    text = checkpoint.metadata.get(_CONFIG)
-    if text is None:
+    config = _said(path, checkpoint, _CONFIG, config_from_dict)
+    if config is None:
         raise CheckpointError(
-            f"{path} has no configuration: it was not written by resnet_variants.save. "
+            f"{shown(path)} has no configuration: it was not written by resnet_variants.save. "
             "Name its network: create_model(name, checkpoint_path=...)."
         )
-    model = build_filled(config_from_dict(json.loads(text)), checkpoint.tensors)
-    model.load_report.source = os.fspath(path)  # type: ignore[union-attr]
-    if (text := checkpoint.metadata.get(_WEIGHTS)) is not None:
-        model.load_report.weights = weights_from_dict(json.loads(text))  # type: ignore[union-attr]
+    weights = _said(path, checkpoint, _WEIGHTS, weights_from_dict)
+    model = build_filled(config, checkpoint)
+    if weights is not None:
+        model.load_report.weights = weights  # type: ignore[union-attr]
     return model.to(device=device, dtype=dtype)
+
+
+def _said(
+    path: str | os.PathLike[str],
+    checkpoint: Checkpoint,
+    name: str,
+    make: Callable[[dict[str, Any]], T],
+) -> T | None:
+    """What a file's metadata say under a name; None where they say nothing."""
+    if (text := checkpoint.metadata.get(name)) is None:
+        return None
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise TypeError(f"{type(values).__name__} in place of a table")
+        return make(values)
+    except Exception as error:
+        raise CheckpointError(f"{shown(path)} has no {name} that can be used: {error}") from error
 
 
 def weights_of(model: torch.nn.Module) -> Weights | None:

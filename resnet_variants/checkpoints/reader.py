@@ -6,17 +6,21 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..choices import check_choice
 from ..network import Network
 from ..registry import build_on
-from .dialects import DIALECTS, OWN
+from .dialects import DIALECTS, OWN, Pair
 from .errors import BadTensorError, MismatchError
 from .files import Checkpoint
 from .matching import COUNT, HEAD, Match, fitting_models, pairs_of
 from .report import LoadReport, first_few
 
+VARIANCE = "running_var"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, *FLOATS)
+MOST_CHANNELS = 4096  # of an image, in a file whose first convolution is to be adapted
 FIRST_CONV = "stem.convs.0.conv.weight"
 INPUT_CHANNELS = ("strict", "repeat", "mean", "zeros")
 
@@ -32,6 +36,7 @@ class Reader:
         report: LoadReport,
         classifier: str | Sequence[int],
         input_channels: str,
+        adopt: bool,
     ) -> None:
         self.model = model
         self.checkpoint = checkpoint
@@ -39,9 +44,11 @@ class Reader:
         self.report = report
         self.classifier = classifier
         self.input_channels = input_channels
+        self.adopt = adopt
         self.misshapen: list[str] = []
         self.bad: list[str] = []
         self.missing = list(found.missing)
+        self.taken = {each.untyped_storage().data_ptr() for each in model.state_dict().values()}
 
     def read(self) -> dict[str, Tensor]:
         """The network's whole state dict, by its own names."""
@@ -64,10 +71,12 @@ class Reader:
                 self._usable(name, part, like) for name, part in zip(names, parts, strict=True)
             ):
                 continue
-            tensor = self._adapt(pair.ours, names, pair.read(parts, like), like)
-            if tensor is None:
-                continue
-            if tensor.shape != like.shape:
+            tensor = None
+            if self._measures(pair, parts, like):
+                tensor = self._adapt(pair.ours, names, pair.read(parts, like), like)
+                if tensor is None:
+                    continue
+            if tensor is None or tensor.shape != like.shape:
                 shown = " + ".join(str(tuple(part.shape)) for part in parts)
                 where = " + ".join(pair.theirs)
                 self.misshapen.append(f"{where} is {shown}, here {tuple(like.shape)}")
@@ -75,7 +84,10 @@ class Reader:
             if tensor.dtype != like.dtype:
                 change = f"{_short(tensor.dtype)} to {_short(like.dtype)}"
                 types[change] = types.get(change, 0) + 1
-            result[pair.ours] = tensor
+            final = self._own(tensor, like)
+            if why := _wrong_values(pair.ours, tensor, final):
+                self.bad.append(f"{' + '.join(names)} {why}")
+            result[pair.ours] = final
         self._check(state)
         self.report.converted += [f"{n} tensors from {change}" for change, n in types.items()]
         if counts:
@@ -83,26 +95,52 @@ class Reader:
         return result
 
     def _usable(self, name: str, tensor: Tensor, like: Tensor) -> bool:
-        """Whether a tensor can be weights; what is wrong with it is remembered."""
+        """Whether a tensor is plain numbers; what it is otherwise is remembered."""
         why = None
-        if not like.is_floating_point():
-            return True
-        if tensor.is_quantized or tensor.layout != torch.strided:
+        if tensor.is_nested or tensor.is_meta or type(tensor) not in (Tensor, nn.Parameter):
+            why = "has no values here (a nested or meta tensor, or one of another class)"
+        elif tensor.is_quantized or tensor.layout != torch.strided:
             why = "is quantised or sparse"
         elif tensor.is_complex():
             why = f"is complex ({_short(tensor.dtype)})"
-        elif not tensor.is_floating_point():
+        elif tensor.is_floating_point():
+            if tensor.dtype not in FLOATS:
+                why = f"has numbers of 8 bits ({_short(tensor.dtype)}), which need their scale"
+        elif like.is_floating_point():
             why = (
                 f"holds whole numbers ({_short(tensor.dtype)}): quantised weights need their scale"
             )
-        # One pass; a sum that overflows is looked at again, element by element.
-        elif not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
-            wrong = int((~torch.isfinite(tensor)).sum())
-            why = f"has {wrong} of {tensor.numel()} values that are not finite numbers"
+        elif tensor.dtype not in COUNTS:
+            why = f"is no count ({_short(tensor.dtype)})"
         if why is None:
             return True
         self.bad.append(f"{name} {why}")
         return False
+
+    def _measures(self, pair: Pair, parts: list[Tensor], like: Tensor) -> bool:
+        """Whether the sizes allow to read the values: a few bytes of a file can be said to be any
+        number of values. Rows of a classifier and input channels are looked at later."""
+        if not parts:  # theirs is zero
+            return True
+        part, sizes = parts[0], sum(part.numel() for part in parts)
+        if pair.ours.startswith(HEAD) and self.classifier != "strict":
+            same = part.shape[1:].numel() == like.shape[1:].numel()
+            return part.ndim > 0 and (same or self.classifier == "new")
+        if pair.ours == FIRST_CONV and self.input_channels != "strict":
+            return part.ndim == 4 and part.shape[1] <= MOST_CHANNELS
+        return sizes == (like.numel() if like.ndim else len(parts))
+
+    def _own(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """A tensor in the network's type, on the CPU. Its memory is used by nothing else if it is
+        to be the network's; if it is to be copied there, not by the network itself."""
+        final = tensor.detach().to(device="cpu", dtype=like.dtype).contiguous()
+        place = final.untyped_storage()
+        ours = place.nbytes() == final.nbytes and self.checkpoint.path is not None
+        if (self.adopt and not ours) or place.data_ptr() in self.taken:
+            final = final.clone()
+        if self.adopt:
+            self.taken.add(final.untyped_storage().data_ptr())
+        return final
 
     def _adapt(self, ours: str, names: list[str], tensor: Tensor, like: Tensor) -> Tensor | None:
         """Fit the classifier or the first convolution, if asked for; None leaves it out."""
@@ -209,9 +247,35 @@ class Reader:
             pairs = pairs_of(full, self.found.dialect, full.state_dict()) or []
             spare = {their for pair in pairs for their in pair.theirs}
         extra = "" if self.found.dialect == OWN else DIALECTS[self.found.dialect].extra
-        useless = [n for n in unexpected if n in spare or (extra and re.fullmatch(extra, n))]
+        used = {their for pair in self.found.pairs for their in pair.theirs}
+        useless = [
+            name
+            for name in unexpected
+            if name in spare
+            or (extra and re.fullmatch(extra, name))
+            # A normalisation without a counter, such as a frozen one, has no use for the count.
+            or (name.endswith(COUNT) and name.removesuffix(COUNT) + "weight" in used)
+        ]
         self.report.ignored += useless
         return [name for name in unexpected if name not in set(useless)]
+
+
+def _wrong_values(name: str, tensor: Tensor, final: Tensor) -> str | None:
+    """What is wrong with numbers as they are in the network's type."""
+    if name.endswith(COUNT):
+        value = tensor.item()
+        if not isinstance(value, (int, float)) or not 0 <= value < 2**63 or value != int(value):
+            return f"counts {value} batches"
+        return None
+    # One pass; a sum that overflows is looked at again, element by element.
+    if not torch.isfinite(final.sum()) and not torch.isfinite(final).all():
+        wrong = int((~torch.isfinite(final)).sum())
+        return f"has {wrong} of {final.numel()} values that are not finite numbers" + (
+            f" in {_short(final.dtype)}" if final.dtype != tensor.dtype else ""
+        )
+    if name.endswith(VARIANCE) and (final < 0).any():
+        return f"has {int((final < 0).sum())} of {final.numel()} variances below zero"
+    return None
 
 
 def _short(dtype: torch.dtype) -> str:

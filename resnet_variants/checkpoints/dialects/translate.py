@@ -249,16 +249,21 @@ def _render(template: str, words: Mapping[str, str]) -> str:
     return _BRACE.sub(fill, template) + words["rest"]
 
 
-def strip_prefixes(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+def strip_prefixes(names: Iterable[str], least: int) -> Iterator[tuple[str, list[str]]]:
     """Prefixes that wrappers of a network may have put before its names (``module.``,
-    ``model.backbone.``), each with the names that have it, without it; first none at all."""
-    prefix, names = "", list(names)
-    yield prefix, names
-    for _ in range(4):
-        first = [name.partition(".")[0] for name in names if "." in name]
-        common = max(set(first), key=first.count, default="")
-        if 2 * first.count(common) < len(names) or not common:
-            return
-        prefix += f"{common}."
-        names = [name[len(common) + 1 :] for name in names if name.startswith(f"{common}.")]
-        yield prefix, names
+    ``model.backbone.``), each with the names that have it, without it; first none at all. A prefix
+    is one that most names have, or ``least`` of them: those of two networks in one file."""
+    level = [("", list(names))]
+    for _ in range(5):
+        yield from level
+        below = []
+        for prefix, rest in level:
+            inside: dict[str, list[str]] = {}
+            for name in rest:
+                word, dot, end = name.partition(".")
+                if dot:
+                    inside.setdefault(word, []).append(end)
+            for word, ends in inside.items():
+                if 2 * len(ends) >= len(rest) or len(ends) >= least:
+                    below.append((f"{prefix}{word}.", ends))
+        level = below

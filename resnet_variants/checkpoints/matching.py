@@ -89,9 +89,13 @@ def match(
             continue
         able = True
         wanted = [pair.theirs for pair in pairs if pair.theirs]
+        whole = False
         for begin, rest in prefixes:
             if got := {begin + theirs[0] for theirs in wanted if rest.issuperset(theirs)}:
                 hits[each, begin] = got
+                whole |= len(got) == len(wanted) and 2 * (len(names) - len(rest)) < len(keys)
+        if whole:  # and no room for a second network under other names
+            break
     if dialect is not None and not able:
         raise UnknownDialectError(
             f"The dialect {dialect!r} has no names for this network ({model.config.builder}). "

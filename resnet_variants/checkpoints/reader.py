@@ -48,7 +48,8 @@ class Reader:
         self.misshapen: list[str] = []
         self.bad: list[str] = []
         self.missing = list(found.missing)
-        self.taken = {each.untyped_storage().data_ptr() for each in model.state_dict().values()}
+        state = {} if adopt else model.state_dict()
+        self.taken = {each.untyped_storage().data_ptr() for each in state.values()}
 
     def read(self) -> dict[str, Tensor]:
         """The network's whole state dict, by its own names."""
@@ -134,12 +135,13 @@ class Reader:
         """A tensor in the network's type, on the CPU. Its memory is used by nothing else if it is
         to be the network's; if it is to be copied there, not by the network itself."""
         final = tensor.detach().to(device="cpu", dtype=like.dtype).contiguous()
-        place = final.untyped_storage()
-        ours = place.nbytes() == final.nbytes and self.checkpoint.path is not None
-        if (self.adopt and not ours) or place.data_ptr() in self.taken:
-            final = final.clone()
+        memory = final.untyped_storage()
+        place = memory.data_ptr()
+        whole = memory.nbytes() == final.nbytes and self.checkpoint.path is not None
+        if (self.adopt and not whole) or place in self.taken:
+            return final.clone()
         if self.adopt:
-            self.taken.add(final.untyped_storage().data_ptr())
+            self.taken.add(place)
         return final
 
     def _adapt(self, ours: str, names: list[str], tensor: Tensor, like: Tensor) -> Tensor | None:

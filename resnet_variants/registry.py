@@ -27,7 +27,7 @@ _ALIASES: dict[str, str] = {}
 def create_model(
     name: str,
     *,
-    pretrained: bool | str = False,
+    pretrained: bool | str | None = False,
     checkpoint_path: str | Path | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
@@ -46,7 +46,7 @@ def create_model(
     >>> model = create_model("resnet50d", attention="ssa", num_classes=10)
     """
     changed = _entry(name).config.replace(**config)
-    if pretrained is not False or checkpoint_path is not None:
+    if pretrained not in (None, False) or checkpoint_path is not None:
         from .checkpoints import create_with_weights
 
         return create_with_weights(

@@ -29,7 +29,7 @@ def create_with_weights(
     config: NetworkConfig,
     *,
     asked: Mapping[str, Any],
-    pretrained: bool | str = False,
+    pretrained: bool | str | None = False,
     checkpoint_path: str | os.PathLike[str] | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
@@ -40,13 +40,17 @@ def create_with_weights(
     arguments, adapt: a new classifier, a first convolution made of the published one. A file
     must fit as it is. ``model.load_report`` says what was done.
     """
-    if pretrained is not False and checkpoint_path is not None:
+    if not isinstance(pretrained, bool | str | None):
+        raise TypeError(f"pretrained must be True, False or a tag, not {pretrained!r}.")
+    if checkpoint_path == "":
+        raise ValueError("checkpoint_path is empty: give the name of a file.")
+    if pretrained and checkpoint_path is not None:
         raise ValueError(
             "Give pretrained or checkpoint_path, not both: they are two sets of weights."
         )
     source: Any = checkpoint_path
     adapt: dict[str, Any] = {}
-    if pretrained is not False:
+    if pretrained:
         source = weights_info(name, None if pretrained is True else pretrained)
         config = config.replace(**{k: v for k, v in source.changes.items() if k not in asked})
         if not config.features_only:

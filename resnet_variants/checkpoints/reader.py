@@ -222,8 +222,8 @@ class Reader:
             )
             return (
                 f"\nOnly the classifier differs, the file has {classes} classes: create the model "
-                f'with num_classes={classes}, or load with classifier="new" or with the class '
-                "numbers to keep."
+                f"with num_classes={classes}, or fill one of your own: load_checkpoint(model, ..., "
+                'classifier="new"), or with the class numbers to keep (classifier=[3, 7]).'
             )
         stem = next((p.theirs[0] for p in self.found.pairs if p.ours == FIRST_CONV), None)
         only_stem = len(others) == 1 and others[0].startswith(f"{stem} is")

@@ -101,7 +101,9 @@ def _regular(path: str | os.PathLike[str]) -> Path:
     except PermissionError:
         raise
     except (OSError, RuntimeError, ValueError) as error:  # names that no file can have
-        raise CheckpointError(f"{str(path)[:200]!r} is no path of a file: {error}.") from error
+        raise CheckpointError(
+            f"{str(path)[:200]!r} is no path of a file: {str(error)[:200]}."
+        ) from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(
             f"{shown(path)} is a directory, not a file of weights." + _weight_files(path)

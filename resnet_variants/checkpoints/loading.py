@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -136,7 +135,7 @@ def _open(source: Any, key: str | None) -> tuple[Checkpoint, Any, str]:
     weights = None
     if isinstance(source, Weights):
         weights = source
-    elif isinstance(source, str) and not Path(source).expanduser().exists():
+    elif isinstance(source, str) and not os.path.exists(os.path.expanduser(source)):
         weights = find_weights(source)
     if weights is None:
         assert isinstance(source, (str, os.PathLike))

@@ -185,7 +185,6 @@ def _known() -> dict[str, Any]:
         "collections.Counter": _mapping,
         "collections.defaultdict": _mapping,
         "builtins.dict": _mapping,
-        "__builtin__.dict": _mapping,
     }
     known: dict[str, Any] = {path: Name(path, call) for path, call in calls.items()}
     for path in _OTHERS:
@@ -239,9 +238,6 @@ _OTHERS = (
     "builtins.set",
     "builtins.str",
     "builtins.tuple",
-    "__builtin__.bytearray",
-    "__builtin__.set",
-    "__builtin__.list",
     "argparse.Namespace",
     "datetime.date",
     "datetime.datetime",
@@ -265,7 +261,7 @@ _ATOMS = (str, int, float, bool, bytes, type(None))
 
 
 def _named(module: Any, word: Any) -> Any:
-    path = f"{module}.{word}"
+    path = f"{'builtins' if module == '__builtin__' else module}.{word}"
     if path not in _KNOWN:
         raise CodeError(path)
     return _KNOWN[path]

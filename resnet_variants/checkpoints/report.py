@@ -48,4 +48,4 @@ class LoadReport:
 def first_few(items: Sequence[str], limit: int = 5) -> str:
     """The first of many, and how many there are."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
+    return ", ".join(item[:300] for item in items[:limit]) + more

@@ -55,6 +55,10 @@ class Weights:
     top5: float | None = None
     source: str = ""
     """where the numbers were published"""
+    crop_mode: str = "center"
+    """``center``: of the shorter side ``resize`` the middle; ``squash``: all of the image"""
+    class_names: tuple[str, ...] = ()
+    """names of the classes, where they do not follow from the data set"""
 
     @property
     def name(self) -> str:
@@ -89,6 +93,8 @@ def _entries() -> dict[str, Weights]:
 def _parse(row: dict[str, str]) -> Weights:
     values: dict[str, Any] = {}
     for each in dataclasses.fields(Weights):
+        if each.name not in row:
+            continue
         text = row[each.name]
         if each.name in ("mean", "std"):
             values[each.name] = tuple(map(float, text.split()))

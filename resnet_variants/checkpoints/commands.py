@@ -7,9 +7,10 @@ from typing import Annotated
 
 import torch
 import tyro
-from PIL import Image
+from torch import Tensor
 
 from ..network import Network
+from ..photographs import read_image
 from ..registry import create_model, is_model, model_config
 from .catalogue import Weights, find_weights, list_weights, weights_info
 from .dialects import OWN
@@ -65,7 +66,7 @@ def predict(
     """Print the most probable classes of images.
 
     Args:
-        model: a model's name, or a file that resnet_variants.save wrote
+        model: a model's name, the folder of a run, or a file that resnet_variants.save wrote
         images: image files
         checkpoint: weights of the model; published ones by default
         weights: tag of the published weights; with CHECKPOINT: whose preprocessing to
@@ -75,7 +76,7 @@ def predict(
     """
     if not images:
         raise ValueError("Name at least one image.")
-    opened = [open_image(path) for path in images]
+    opened: list[Tensor] = [read_image(path) for path in images]
     network, known = open_network(model, checkpoint=checkpoint, weights=weights, device=device)
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
@@ -95,7 +96,7 @@ def open_network(
 ) -> tuple[Network, Weights | None]:
     """The network that a command names, filled, and the entry of the catalogue that says how its
     images are prepared, where one does: the options are those of ``predict``."""
-    if not is_model(model) and Path(model).is_file():
+    if not is_model(model) and Path(model).expanduser().exists():
         network = load(model, device=device)
     elif checkpoint is not None:
         network = create_model(model, checkpoint_path=checkpoint, device=device)
@@ -107,13 +108,3 @@ def open_network(
     elif known is None and is_model(model) and (weights or list_weights(model)):
         known = weights_info(model, weights)
     return network, known
-
-
-def open_image(path: Path) -> Image.Image:
-    """The image in a file, in red, green and blue."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image {path}.")
-    try:
-        return Image.open(path).convert("RGB")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is no image that can be read: {error}") from error

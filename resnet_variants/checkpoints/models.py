@@ -22,6 +22,8 @@ from .loading import Options, tensors_for
 
 T = TypeVar("T")
 _CONFIG, _WEIGHTS = "resnet_variants.config", "resnet_variants.weights"
+RUN_WEIGHTS = "model.safetensors"
+"""the weights in a run's folder"""
 
 
 def create_with_weights(
@@ -95,10 +97,55 @@ def save(model: Network, path: str | os.PathLike[str]) -> Path:
             f"{os.fspath(path)}: a network is saved as .safetensors, which can carry its "
             "configuration. For others: write_checkpoint(export_state_dict(model, dialect), path)."
         )
-    metadata = {_CONFIG: json.dumps(model.config.to_dict())}
-    if (weights := weights_of(model)) is not None:
-        metadata[_WEIGHTS] = json.dumps(weights.to_dict())
+    metadata = described(model.config, weights_of(model))
     return write_checkpoint(model.state_dict(), path, metadata=metadata)
+
+
+def described(config: NetworkConfig, weights: Weights | None) -> dict[str, str]:
+    """What a file of weights says of itself, so that ``load`` needs nothing else."""
+    said = {_CONFIG: json.dumps(config.to_dict())}
+    return said if weights is None else said | {_WEIGHTS: json.dumps(weights.to_dict())}
+
+
+def describes_itself(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Any], Weights | None] | None:
+    """The configuration, as JSON values, and the weights' entry that a file has in it; None for
+    a file of another library."""
+    if Path(path).suffix != ".safetensors":
+        return None
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+    except SafetensorError:  # the reader says what is wrong with it
+        return None
+    if _CONFIG not in said:
+        return None
+    known = said.get(_WEIGHTS)
+    return json.loads(said[_CONFIG]), known and weights_from_dict(json.loads(known))
+
+
+def weights_file(path: str | os.PathLike[str]) -> Path:
+    """The file of weights that a path names: itself, or that of a run's folder.
+
+    Raises ValueError for a folder without one.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        return path
+    if not (path / RUN_WEIGHTS).is_file():
+        unfinished = (path / "checkpoint.pt").exists()
+        raise ValueError(
+            f"The folder {str(path)!r} holds no {RUN_WEIGHTS}: "
+            + (
+                "its run is not finished, the command that began it goes on."
+                if unfinished
+                else "it is not that of a run."
+            )
+        )
+    return path / RUN_WEIGHTS
 
 
 def load(
@@ -107,7 +154,9 @@ def load(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Network:
-    """The network that ``save`` wrote: built from the file's configuration and filled."""
+    """The network that ``save`` or a training run wrote: built from the file's configuration and
+    filled. ``path`` is the file, or the run's folder."""
+    path = weights_file(path)
     checkpoint = read_checkpoint(path)
     config = _said(path, checkpoint, _CONFIG, config_from_dict)
     if config is None:

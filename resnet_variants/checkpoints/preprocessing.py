@@ -49,7 +49,8 @@ def transforms_for(model: nn.Module, weights: Weights | str | None = None) -> Co
     """The evaluation transform (torchvision v2) of the weights that a network was loaded with.
 
     It takes a PIL image or a tensor (3, H, W) of bytes and gives a float tensor: shorter side to
-    ``resize``, centre crop to ``size``, channel order, scale, mean and deviation as published.
+    ``resize``, centre crop to ``size``, channel order, scale, mean and deviation as published, or
+    as a run of one's own was tested.
     ``weights`` names an entry of the catalogue, for a network whose own file says nothing.
     Raises ValueError when the preprocessing is not known.
     """
@@ -62,12 +63,16 @@ def transforms_for(model: nn.Module, weights: Weights | str | None = None) -> Co
             "Nothing is known of how images were prepared for these weights. Name an entry of the "
             "catalogue that was trained the same way: transforms_for(model, 'resnet50.tv_in1k')."
         )
-    steps: list[Any] = [
-        v2.ToImage(),
-        v2.Resize(known.resize, v2.InterpolationMode(known.interpolation), antialias=True),
-        v2.CenterCrop(known.size),
-        v2.ToDtype(torch.float32, scale=True),
-    ]
+    interpolation = v2.InterpolationMode(known.interpolation)
+    steps: list[Any] = [v2.ToImage()]
+    if len(known.mean) == 1:
+        steps.append(v2.Grayscale(1))
+    if known.crop_mode == "squash":
+        steps.append(v2.Resize((known.size, known.size), interpolation, antialias=True))
+    else:
+        steps.append(v2.Resize(known.resize, interpolation, antialias=True))
+        steps.append(v2.CenterCrop(known.size))
+    steps.append(v2.ToDtype(torch.float32, scale=True))
     if known.channels == "bgr":
         steps.append(ChannelOrder())
     if known.scale != 1:
@@ -78,8 +83,10 @@ def transforms_for(model: nn.Module, weights: Weights | str | None = None) -> Co
 
 def class_names(weights: Weights | None, classes: int) -> list[str]:
     """Names of a network's classes; their numbers where the data set's names are not known."""
-    names: list[str] = []
-    if weights is not None and weights.dataset == "ImageNet-1k":
+    names = [] if weights is None else list(weights.class_names)
+    if names:
+        pass
+    elif weights is not None and weights.dataset == "ImageNet-1k":
         from torchvision.models import ResNet18_Weights
 
         names = list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

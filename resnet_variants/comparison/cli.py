@@ -39,7 +39,8 @@ RecipeOptions = tyro.conf.OmitArgPrefixes[Options]
 def _recipe(preset: str | None, file: Path | None, options: Any) -> Recipe:
     if preset is not None and file is not None:
         raise ValueError(f"--preset {preset} and --recipe {file} exclude each other.")
-    base = Recipe.load(file) if file is not None else PRESETS[preset or "digits"]
+    usual = "finetune" if options.get("weights") else "digits"
+    base = Recipe.load(file) if file is not None else PRESETS[preset or usual]
     return base.replace(**options)
 
 
@@ -57,7 +58,8 @@ def train(
     Args:
         name: a model's name
         out: folder of the run; by default runs/NAME-seedN
-        preset: recipe to start from: digits, demo, cifar, cifar_fast, imagenet, imagenet_modern
+        preset: recipe to start from, digits (with weights finetune) if none is named; they are
+            in docs/comparison.md
         recipe: YAML file to start from
     """
     chosen = _recipe(preset, recipe, options)
@@ -91,7 +93,8 @@ def compare(
         budget: what is equal: passes over the images, or the cost of training
         out: folder of the comparison
         processes: how many train at once, on a GPU each where there are several
-        preset: recipe to start from: digits, demo, cifar, cifar_fast, imagenet, imagenet_modern
+        preset: recipe to start from, digits (with weights finetune) if none is named; they are
+            in docs/comparison.md
         recipe: YAML file to start from
     """
     if seeds < 1:

@@ -24,6 +24,7 @@ from ..training.engine import make_accelerator
 from ..training.loop import RunBusy, Trainer, check, resolve, train
 from ..training.recipe import Recipe
 from ..training.rundir import make_folder, read_json, write_json
+from ..training.start import starting
 from .processes import helpers
 from .report import Report
 
@@ -98,7 +99,7 @@ class Trial:
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{label} cannot be built: {error}") from error
             others = {k: v for k, v in chosen.items() if k not in fields}
-            yield Variant(label, changed, self.recipe.replace(**others))
+            yield Variant(label, changed, starting(self.recipe.replace(**others), name)[0])
 
     def to_dict(self) -> dict[str, Any]:
         """What a reader of the results needs to know, as JSON values."""

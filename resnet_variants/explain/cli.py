@@ -11,10 +11,11 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from ..checkpoints.catalogue import Weights, list_weights, weights_info
-from ..checkpoints.commands import open_image, open_network
+from ..checkpoints.commands import open_network
 from ..checkpoints.preprocessing import class_names, transforms_for
 from ..choices import unknown
 from ..network import Network, initialise
+from ..photographs import read_image
 from ..registry import create_model, image_size, is_model
 from .capture import capture_attention, gates
 from .draw import draw as draw_networks
@@ -36,7 +37,7 @@ def explain(
     """Write pictures of what a network looks at: where it sees a class, and what its gates do.
 
     Args:
-        model: a model's name, or a file that resnet_variants.save wrote
+        model: a model's name, the folder of a run, or a file that resnet_variants.save wrote
         image: an image file
         out: folder for the pictures
         checkpoint: weights of the model; published ones by default, random ones where none are
@@ -48,7 +49,7 @@ def explain(
             EigenCAM or ScoreCAM
         device: where to run
     """
-    opened = open_image(image)
+    opened = read_image(image)
     named = is_model(model) and checkpoint is None
     network: Network
     known: Weights | None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from ..registry import create_model, resolve_name
+from ..checkpoints.models import load
+from ..registry import create_model, is_model, resolve_name
 from .formats import FORMATS
 from .write import export_model
 
@@ -26,7 +27,8 @@ def export(
     """Write a network as a file for another runtime, and check its answers against torch's.
 
     Args:
-        name: a model's name or alias
+        name: a model's name or alias, the folder of a run, or a file that resnet_variants.save
+            wrote
         to: the kind of file
         output: where to write it; NAME.onnx, .pt2, .ts or .xml by default
         pretrained: with published weights
@@ -38,14 +40,22 @@ def export(
     """
     asked = {"num_classes": num_classes, "in_chans": in_chans}
     changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    model = create_model(
-        name,
-        pretrained=pretrained,
-        checkpoint_path=checkpoint,
-        features_only=features_only,
-        **changes,
-    )
-    path = output or Path(resolve_name(name) + FORMATS[to].suffix)
+    if not is_model(name) and Path(name).expanduser().exists():
+        if changes or features_only or pretrained or checkpoint is not None:
+            raise ValueError(f"{name} is a whole network: it is exported as it is.")
+        model, stem = load(name), Path(name).name.removesuffix(".safetensors")
+    else:
+        model, stem = (
+            create_model(
+                name,
+                pretrained=pretrained,
+                checkpoint_path=checkpoint,
+                features_only=features_only,
+                **changes,
+            ),
+            resolve_name(name),
+        )
+    path = output or Path(stem + FORMATS[to].suffix)
     done = export_model(model, path, to=to, dynamic=size is None, size=size)
     print(f"{done.path}: {done.format}, largest difference from torch on random images")
     for difference in done.differences:

@@ -17,10 +17,11 @@ def training_transform(recipe: Recipe, size: tuple[int, int]) -> Any:
     from torchvision.transforms import v2
 
     steps: list[Any] = []
+    interpolation = v2.InterpolationMode(recipe.interpolation or "bilinear")
     if recipe.crop == "resized":
-        steps.append(v2.RandomResizedCrop(size, antialias=True))
+        steps.append(v2.RandomResizedCrop(size, interpolation=interpolation, antialias=True))
     elif recipe.image_size is not None:
-        steps.append(v2.Resize(size, antialias=True))
+        steps.append(v2.Resize(size, interpolation, antialias=True))
     if recipe.auto_augment != "none":
         steps.append(
             {"randaugment": v2.RandAugment, "trivialaugment": v2.TrivialAugmentWide}[
@@ -84,12 +85,13 @@ def evaluation_transform(recipe: Recipe, corruption: str | None = None) -> Any:
     from torchvision.transforms import v2
 
     steps: list[Any] = []
+    interpolation = v2.InterpolationMode(recipe.interpolation or "bilinear")
     if (side := recipe.image_size) is not None:
-        if recipe.eval_crop < 1 or recipe.crop == "resized":
-            short = round(side / recipe.eval_crop)
-            steps += [v2.Resize(short, antialias=True), v2.CenterCrop(side)]
+        if recipe.eval_crop is not None or recipe.crop == "resized":
+            short = round(side / (recipe.eval_crop or 1))
+            steps += [v2.Resize(short, interpolation, antialias=True), v2.CenterCrop(side)]
         else:
-            steps.append(v2.Resize((side, side), antialias=True))
+            steps.append(v2.Resize((side, side), interpolation, antialias=True))
     if corruption is not None:
         steps.append(_Corruption(corruption))
     return v2.Compose(steps) if steps else None

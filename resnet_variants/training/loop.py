@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 import warnings
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from ..builders import build
 from ..config import NetworkConfig
+from ..finetune import BATCH_NORMS, freeze
 from ..network import initialise
 from ..profiling import Profile, profile
 from ..registry import model_config
@@ -38,7 +40,9 @@ from .optim import learning_rate, make_optimizer
 from .recipe import Recipe
 from .result import Result
 from .rundir import CHECKPOINT, RunFolder, locked, make_folder
+from .start import Start, describe, fill, starting
 
+_LOG = logging.getLogger(__name__)
 FEWEST_STEPS = 20
 """what an equal budget must leave of a schedule"""
 WATCH_STEPS = 100
@@ -52,9 +56,10 @@ class RunBusy(ValueError):
 def resolve(network: str | NetworkConfig, recipe: Recipe, data: Data) -> NetworkConfig:
     """The network's configuration for these images and this recipe."""
     config = model_config(network) if isinstance(network, str) else network
-    return config.replace(
-        num_classes=data.num_classes, in_chans=data.shape[0], **recipe.network_changes
-    )
+    changes = recipe.network_changes
+    if "norm_layer" in changes and config.norm_layer in BATCH_NORMS:
+        changes["norm_args"] = config.norm_args
+    return config.replace(num_classes=data.num_classes, in_chans=data.shape[0], **changes)
 
 
 def check(config: NetworkConfig, data: Data) -> Profile:
@@ -86,10 +91,10 @@ def train(
 
     >>> train("resnet20_cifar", Recipe(epochs=5), "runs/first").top1  # doctest: +SKIP
     """
-    recipe = recipe or Recipe()
+    label = label or (network if isinstance(network, str) else network.builder)
+    recipe, start = starting(recipe or Recipe(), label.partition(" ")[0])
     data = load_data(recipe, train_set, test_set)
     config = resolve(network, recipe, data)
-    label = label or (network if isinstance(network, str) else config.builder)
     counts = check(config, data)
     accelerator = make_accelerator(recipe)
     with contextlib.ExitStack() as stack:
@@ -98,7 +103,7 @@ def train(
         if from_main(held):
             raise RunBusy(f"Another process trains in {str(out)!r} at this moment.")
         if writes:
-            folder = RunFolder(str(out), identity(label, config, recipe, data, length))
+            folder = RunFolder(str(out), identity(label, config, recipe, data, length, start))
         finished = from_main(folder.result() if folder else None)
         if finished is not None:
             return Result.from_dict(finished)
@@ -106,7 +111,7 @@ def train(
         gpus = range(torch.cuda.device_count())
         stack.enter_context(torch.random.fork_rng(devices=gpus))
         stack.enter_context(_determinism(recipe))
-        trainer = Trainer(config, recipe, data, accelerator, folder, length)
+        trainer = Trainer(config, recipe, data, accelerator, folder, length, start)
         trainer.run(label, progress and accelerator.is_main_process)
         result = trainer.finish(label, counts)
         everyone()  # what the main process wrote is there for all
@@ -114,7 +119,12 @@ def train(
 
 
 def identity(
-    label: str, config: NetworkConfig, recipe: Recipe, data: Data, length: float
+    label: str,
+    config: NetworkConfig,
+    recipe: Recipe,
+    data: Data,
+    length: float,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """What makes a run this run and no other, as JSON values: all that decides its numbers."""
     return {
@@ -122,7 +132,7 @@ def identity(
         "length": length,
         "seed": recipe.seed,
         "config": config.to_dict(),
-        "recipe": recipe.identity(),
+        "recipe": recipe.identity() | ({} if start is None else {"weights": start.digest()}),
         "data": data.digests,
     }
 
@@ -173,6 +183,7 @@ class Trainer:
         accelerator: Any,
         folder: RunFolder | None = None,
         length: float = 1.0,
+        start: Start | None = None,
     ) -> None:
         self.config, self.recipe, self.data = config, recipe, data
         self.accelerator, self.folder = accelerator, folder
@@ -189,6 +200,11 @@ class Trainer:
 
         network = build(config)
         initialise(network, recipe.seed)
+        if start is not None:
+            new = fill(network, start, recipe, data.classes)
+            _LOG.info("starts from %s%s", start.name, f", with {' and '.join(new)}" * bool(new))
+        if recipe.freeze_stages is not None:
+            freeze(network, recipe.freeze_stages)
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.layout = layout
         network.to(device=self.device, memory_format=layout)
@@ -290,7 +306,7 @@ class Trainer:
             {
                 "epoch": epoch + 1,
                 "step": self.step,
-                "lr": self.optimizer.param_groups[0]["lr"],
+                "lr": max(group["lr"] for group in self.optimizer.param_groups),
                 "train_loss": finite(train_loss),
                 **scores,
                 "images_per_s": last * self.recipe.batch_size / self.worked,
@@ -305,7 +321,7 @@ class Trainer:
         recipe, accelerator = self.recipe, self.accelerator
         rate = learning_rate(recipe, self.step, self.total_steps, self.epoch_steps, self.length)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_scale"]
         # dropout, drop path and mixing draw from the position, not from what came before, and each
         # process draws for its own images
         rank = accelerator.process_index
@@ -448,7 +464,8 @@ class Trainer:
             data=self.data.digests,
         )
         if self.folder is not None:
-            self.folder.finish(result.to_dict(), weights, predictions)
+            known = describe(label, self.config, self.recipe, self.data, result.top1)
+            self.folder.finish(result.to_dict(), weights, predictions, known)
         return result
 
     # Checkpoints --------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,16 +12,37 @@ from .recipe import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; normalisation and biases (one-dimensional) are a group of theirs."""
-    wide = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    flat = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    """The recipe's optimiser; normalisation and biases (one-dimensional) are a group of theirs,
+    and with ``layer_decay`` each unit is, whose ``lr_scale`` multiplies the rate."""
     decay = recipe.weight_decay
     flat_decay = decay if recipe.norm_weight_decay is None else recipe.norm_weight_decay
-    groups = [
-        {"params": params, "weight_decay": wd}
-        for params, wd in ((wide, decay), (flat, flat_decay))
-        if params
-    ]
+    scales = _scales(network, recipe.layer_decay)
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    for flat, weight_decay in ((False, decay), (True, flat_decay)):
+        for name, parameter in network.named_parameters():
+            if not parameter.requires_grad or (parameter.ndim <= 1) != flat:
+                continue
+            scale = scales[_unit(name)]
+            empty = {"params": [], "weight_decay": weight_decay, "lr_scale": scale}
+            groups.setdefault((scale, flat), empty)["params"].append(parameter)
+    return _optimizer(list(groups.values()), recipe)
+
+
+def _unit(name: str) -> str:
+    """The unit that a parameter is in: the stem, a unit of a stage, or the rest."""
+    part, _, rest = name.partition(".")
+    return ".".join([part, *rest.split(".")[:2]]) if part == "stages" else part
+
+
+def _scales(network: nn.Module, decay: float) -> dict[str, float]:
+    """By how much the rate of each unit is smaller than the classifier's."""
+    units = list(dict.fromkeys(_unit(name) for name, _ in network.named_parameters()))
+    body = [unit for unit in units if unit == "stem" or unit.startswith("stages.")]
+    scales = {unit: decay ** (len(body) - i) for i, unit in enumerate(body)}
+    return {unit: scales.get(unit, 1.0) for unit in units}
+
+
+def _optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             groups, recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov

@@ -17,6 +17,10 @@ from .corruptions import parse_corruption
 MACHINE_FIELDS = ("data_dir", "download", "workers", "device", "sharding", "save_steps", "cache_mb")
 # Fields that stand for fields of the network's configuration, and replace them.
 NETWORK_FIELDS = ("drop_path_rate", "drop_rate", "zero_init_last")
+# Fields whose None stands for a value, in a run that starts from no weights.
+_UNSAID: dict[str, Any] = {"interpolation": "bilinear"}
+# Fields that have an effect only when training starts from weights.
+_OF_WEIGHTS = ("freeze_stages", "frozen_norm", "gate_start")
 # field: another one, and the values of that with which it has an effect
 _ONLY_WITH: dict[str, tuple[str, tuple[Any, ...]]] = {
     "momentum": ("optimizer", ("sgd", "rmsprop")),
@@ -43,7 +47,7 @@ class Recipe:
     download: bool = False
     """let torchvision download a data set that is not there"""
     image_size: int | None = None
-    """side of the square images; None: as they are stored"""
+    """side of the square images; None: the weights', or as they are stored"""
     train_images: int | None = None
     """train on a class-balanced subset of so many images, the same one for every seed"""
     test_images: int | None = None
@@ -62,9 +66,10 @@ class Recipe:
     cache_mb: int = 1024
     """keep decoded images in memory when all of them take less"""
     mean: tuple[float, ...] | None = None
-    """mean of the channels, images in [0, 1]; None: measured on training images"""
+    """mean of the channels, images in [0, 1]; None: the weights', or measured on training
+    images"""
     std: tuple[float, ...] | None = None
-    """standard deviation of the channels; None: measured on training images"""
+    """standard deviation of the channels; None: the weights', or measured on training images"""
 
     # Augmentation ---------------------------------------------------------------------------
     crop: Literal["none", "pad", "resized"] = "pad"
@@ -81,8 +86,26 @@ class Recipe:
     """alpha of CutMix; 0: off"""
     label_smoothing: float = 0.0
     """share of the target spread over all classes"""
-    eval_crop: float = 1.0
-    """test on the centre of an image scaled to ``image_size / eval_crop`` (ImageNet: 0.875)"""
+    interpolation: Literal["bilinear", "bicubic", "nearest"] | None = None
+    """how images are resized; None: as the weights', or bilinear"""
+    eval_crop: float | None = None
+    """test on the centre of an image whose shorter side is ``image_size / eval_crop`` (ImageNet:
+    0.875); None: as the weights', or the whole image, squared unless ``crop`` is ``resized``"""
+
+    # Start ----------------------------------------------------------------------------------
+    weights: str | None = None
+    """start from these: the network's ``default`` published weights or those with a tag, a name of
+    the catalogue (``resnet50.tv2_in1k``), a file in any dialect, or the folder of a run; a
+    classifier of other classes and an added gate are new"""
+    freeze_stages: int | None = None
+    """with weights: train neither the stem nor so many stages, counted from the image; 0: not
+    the stem"""
+    frozen_norm: bool = False
+    """with weights: keep statistics, scale and shift of all batch normalisation"""
+    layer_decay: float = 1.0
+    """learning rate of each unit, as a part of that of the one after it; the classifier has all"""
+    gate_start: Literal["identity", "random"] = "identity"
+    """with weights: a gate that they do not have starts as the identity, where it can"""
 
     # Schedule -------------------------------------------------------------------------------
     epochs: float = 15
@@ -148,9 +171,9 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not low <= value < high:
                 raise ValueError(f"{name} must be in [{low}, {high}), not {value!r}.")
-        for name in ("epochs", "lr", "eval_crop"):
+        for name in ("epochs", "lr", "eval_crop", "layer_decay"):
             value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be more than 0, not {value!r}.")
         for each in self.corruptions:
             parse_corruption(each)
@@ -172,10 +195,15 @@ class Recipe:
             raise ValueError(
                 f"milestones={self.milestones} must be rising parts of the training, in (0, 1)."
             )
-        if self.crop == "resized" and self.image_size is None:
+        if self.crop == "resized" and self.image_size is None and self.weights is None:
             raise ValueError("crop='resized' needs an image_size, for instance 224.")
-        if self.eval_crop != 1 and self.image_size is None:
+        if self.eval_crop is not None and self.image_size is None and self.weights is None:
             raise ValueError(f"eval_crop={self.eval_crop} needs an image_size.")
+        if self.weights is None and (self.frozen_norm or self.freeze_stages is not None):
+            name = "frozen_norm" if self.frozen_norm else "freeze_stages"
+            raise ValueError(
+                f"{name}={getattr(self, name)} would keep what was drawn by chance: give weights."
+            )
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: give both or neither.")
         if self.nesterov and self.optimizer == "sgd" and not self.momentum:
@@ -191,7 +219,8 @@ class Recipe:
     @property
     def network_changes(self) -> dict[str, Any]:
         """Fields of the network's configuration that the recipe sets."""
-        return {n: getattr(self, n) for n in NETWORK_FIELDS if getattr(self, n) is not None}
+        changes = {n: getattr(self, n) for n in NETWORK_FIELDS if getattr(self, n) is not None}
+        return changes | ({"norm_layer": "frozen_batchnorm"} if self.frozen_norm else {})
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON values."""
@@ -213,11 +242,14 @@ class Recipe:
         Fields that the others leave without effect are not there, so two recipes that compute
         the same are equal here.
         """
-        hidden = {*MACHINE_FIELDS, *NETWORK_FIELDS, "seed", "data"}
+        hidden = {*MACHINE_FIELDS, *NETWORK_FIELDS, "seed", "data", "weights"}
+        if self.weights is None:
+            hidden.update(_OF_WEIGHTS)
         for name, (other, values) in _ONLY_WITH.items():
             if getattr(self, other) not in values:
                 hidden.add(name)
         out = {k: v for k, v in self.to_dict().items() if k not in hidden}
+        out |= {name: value for name, value in _UNSAID.items() if out.get(name) is None}
         if self.norm_weight_decay is None:
             out["norm_weight_decay"] = self.weight_decay
         return out
@@ -246,9 +278,9 @@ class Recipe:
 
 _RANGE_OF_NAMES: dict[tuple[float, float], str] = {
     (0.0, 1.0): "label_noise label_smoothing momentum ema drop_path_rate drop_rate",
-    (0.0, 1.0 + 1e-9): "random_erasing eval_crop",
+    (0.0, 1.0 + 1e-9): "random_erasing eval_crop layer_decay",
     (0.0, math.inf): "mixup cutmix warmup_epochs weight_decay norm_weight_decay clip_norm workers "
-    "cache_mb save_steps seed val_images",
+    "cache_mb save_steps seed val_images freeze_stages",
     (1.0, math.inf): "image_size train_images test_images batch_size accumulate test_every",
 }
 _RANGES = {name: ends for ends, names in _RANGE_OF_NAMES.items() for name in names.split()}
@@ -301,6 +333,28 @@ PRESETS.register(
     _CIFAR.replace(
         epochs=15, batch_size=256, lr=0.4, warmup_epochs=3, label_smoothing=0.1, channels_last=True
     ),
+)
+
+# Weights of one's own or of another's, on images of one's own: a small rate, smaller still near the
+# image, and no long training
+_FINETUNE = Recipe(
+    crop="resized",
+    flip=True,
+    epochs=10,
+    batch_size=32,
+    lr=0.01,
+    weight_decay=1e-4,
+    warmup_epochs=1,
+    label_smoothing=0.1,
+    layer_decay=0.9,
+    weights="default",
+)
+PRESETS.register("finetune", _FINETUNE)
+# Does a gate help a network that is trained already? It starts as the identity, so that all
+# differences are the gate's.
+PRESETS.register(
+    "add_gate",
+    _CIFAR.replace(epochs=10, lr=0.01, warmup_epochs=0.5, gate_start="identity", weights="default"),
 )
 
 _IMAGENET = Recipe(

@@ -23,6 +23,9 @@ from typing import Any, BinaryIO
 import torch
 from torch.utils._pytree import tree_map
 
+from ..checkpoints.catalogue import Weights
+from ..checkpoints.models import described
+from ..config import config_from_dict
 from .identity import differences, state_digest
 from .recipe import Recipe
 
@@ -246,15 +249,16 @@ class RunFolder:
         result: Mapping[str, Any],
         weights: Mapping[str, torch.Tensor],
         predictions: Mapping[str, torch.Tensor],
+        known: Weights,
     ) -> None:
         """Write weights, predictions and the result; the checkpoint is no longer needed."""
         import safetensors.torch
 
         self.wait()
-        config = json.dumps(result["config"])
+        metadata = described(config_from_dict(result["config"]), known)
         contents = {
             WEIGHTS: safetensors.torch.save(
-                {k: v.detach().cpu().contiguous() for k, v in weights.items()}, {"config": config}
+                {k: v.detach().cpu().contiguous() for k, v in weights.items()}, metadata
             ),
             PREDICTIONS: safetensors.torch.save(dict(predictions)),
         }

@@ -65,10 +65,15 @@ class ShiftFlip:
         down = (draws[:, 0] * windows.shape[2]).long()
         right = (draws[:, 1] * windows.shape[3]).long()
         picked = windows[rows, :, down, right]
-        if self.flip:
-            picked = torch.where(draws[:, 2].view(-1, 1, 1, 1) < 0.5, picked.flip(3), picked)
         # one channel may count as channels last, which would choose other convolutions
-        return picked.clone(memory_format=torch.contiguous_format)
+        picked = picked.clone(memory_format=torch.contiguous_format)
+        if self.flip:
+            mirrored = draws[:, 2] < 0.5
+            if picked.device.type == "cpu":
+                picked[mirrored] = picked[mirrored].flip(3)
+            else:  # which those are is not known here without waiting for the device
+                picked = torch.where(mirrored.view(-1, 1, 1, 1), picked.flip(3), picked)
+        return picked
 
 
 class _Corruption(nn.Module):

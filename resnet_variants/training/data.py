@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -17,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from .augment import ShiftFlip, evaluation_transform, training_transform
 from .identity import images_digest, state_digest
 from .images import EpochBatches, Images
+from .listing import Rows, by_position
 from .recipe import Recipe
 from .resident import ResidentImages
 from .sources import balanced, find
@@ -124,23 +127,23 @@ def load_data(
     """
     if (train_set is None) != (test_set is None):
         raise ValueError("train_set and test_set go together: give both or neither.")
-    sources = find(recipe) if train_set is None else (train_set, test_set)
+    sources = find(recipe) if train_set is None else (by_position(train_set), by_position(test_set))
     labels_of = [_labels(source) for source in sources]
     classes = getattr(sources[0], "classes", None)
     num_classes = _count_classes(labels_of, classes)
-    held = _subset("val", list(range(len(labels_of[0]))), labels_of[0], recipe.val_images)
-    held = held if recipe.val_images else []
-    rest = sorted({*range(len(labels_of[0]))} - {*held})
+    all_rows = [np.arange(len(labels)) for labels in labels_of]
+    held = _subset("val", all_rows[0], labels_of[0], recipe.val_images)
+    rest = np.setdiff1d(all_rows[0], held, assume_unique=True)
     train_rows = _subset("train", rest, labels_of[0], recipe.train_images)
-    test_rows = _subset("test", list(range(len(labels_of[1]))), labels_of[1], recipe.test_images)
-    clean = [labels_of[0][row] for row in train_rows]
+    test_rows = _subset("test", all_rows[1], labels_of[1], recipe.test_images)
+    clean = labels_of[0][train_rows]
     labels, flipped = clean, 0
     if recipe.label_noise:
         labels, flipped = flip_labels(clean, num_classes, recipe.label_noise, recipe.seed)
     train = Images(sources[0], train_rows, labels, recipe)
     train.clean = clean
-    val = Images(sources[0], held, [labels_of[0][row] for row in held], recipe) if held else None
-    test = Images(sources[1], test_rows, [labels_of[1][row] for row in test_rows], recipe)
+    val = Images(sources[0], held, labels_of[0][held], recipe) if len(held) else None
+    test = Images(sources[1], test_rows, labels_of[1][test_rows], recipe)
     if len(train) < recipe.batch_size:
         raise ValueError(f"batch_size={recipe.batch_size} of only {len(train)} training images.")
     if not len(test):
@@ -155,9 +158,13 @@ def load_data(
     shape = (len(first), side, side) if side else tuple(first.shape)
     each = sum(image.nbytes for image in sample) / len(sample)
     cached = (len(train) + len(held) + len(test)) * each <= recipe.cache_mb * 2**20
+    batched = not (
+        recipe.crop == "resized" or recipe.auto_augment != "none" or recipe.random_erasing
+    )
     workers = recipe.workers
     if workers is None:
-        workers = 0 if cached else min(8, max(1, (torch.get_num_threads() or 1)))
+        few = batched or len(train) < _FEW_IMAGES
+        workers = 0 if cached and few else _workers()
     stays = cached and not workers
     for images in (train, val, test):
         if stays and images is not None:
@@ -171,9 +178,7 @@ def load_data(
             raise ValueError(f"{name}={value} for images of {len(first)} channels.")
     train.transform = training_transform(recipe, (shape[1], shape[2]))
     train.shift_flip = ShiftFlip(recipe.crop == "pad", recipe.flip)
-    train.settled = (
-        recipe.crop != "resized" and recipe.auto_augment == "none" and not recipe.random_erasing
-    )
+    train.settled = batched
     for images in (val, test):
         if images is not None:
             images.transform, images.settled = evaluation_transform(recipe), True
@@ -181,21 +186,31 @@ def load_data(
     return Data(train, test, names, shape, mean, std, workers, flipped, stays, val)  # type: ignore[arg-type]
 
 
-def _subset(kind: str, rows: list[int], labels: list[int], count: int | None) -> list[int]:
+_FEW_IMAGES = 10_000
+"""so many that fit into memory are transformed one by one sooner than processes start"""
+
+
+def _workers() -> int:
+    """Loader processes of each training process: the CPUs that there are, shared, at most 16."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(16, cpus // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def _subset(kind: str, rows: Rows, labels: Rows, count: int | None) -> Rows:
     """``count`` of ``rows``, as many of each class as there are; None: all of them."""
     if count is None:
         return rows
     if count > len(rows):
         raise ValueError(f"{kind}_images={count}, but there are {len(rows)} of them.")
-    return [rows[i] for i in balanced([labels[row] for row in rows], count)]
+    return rows[balanced(labels[rows], count)]
 
 
-def _count_classes(labels_of: list[list[int]], classes: Any) -> int:
+def _count_classes(labels_of: list[Rows], classes: Any) -> int:
     """How many classes there are. Raises ValueError for labels that cannot be theirs."""
-    every = [label for labels in labels_of for label in labels]
-    if not every:
+    every = np.concatenate(labels_of)
+    if not len(every):
         raise ValueError("There are no images.")
-    low, high = min(every), max(every)
+    low, high = int(every.min()), int(every.max())
     count = len(classes) if classes else high + 1
     if low < 0 or high >= count:
         wrong = low if low < 0 else high
@@ -208,17 +223,15 @@ def _count_classes(labels_of: list[list[int]], classes: Any) -> int:
     return count
 
 
-def _labels(source: Any) -> list[int]:
+def _labels(source: Any) -> Rows:
     """All labels, without opening images where the data set lists them."""
     for name in ("targets", "labels", "_labels"):
         if (found := getattr(source, name, None)) is not None:
-            return [int(each) for each in found]
-    return [int(source[row][1]) for row in range(len(source))]
+            return np.asarray([int(each) for each in found] if isinstance(found, list) else found)
+    return np.array([int(source[row][1]) for row in range(len(source))], dtype=np.int64)
 
 
-def flip_labels(
-    labels: list[int], num_classes: int, share: float, seed: int
-) -> tuple[list[int], int]:
+def flip_labels(labels: Rows, num_classes: int, share: float, seed: int) -> tuple[Rows, int]:
     """Replace a share of labels, each by another class, all others equally likely.
 
     The label noise of Residual Attention Network (Wang et al., CVPR 2017, section 4.1): 1 - r
@@ -226,11 +239,10 @@ def flip_labels(
     """
     draw = torch.Generator().manual_seed(zlib.crc32(f"{seed}.labels".encode()))
     count = round(share * len(labels))
-    chosen = torch.randperm(len(labels), generator=draw)[:count].tolist()
-    shifts = torch.randint(1, max(num_classes, 2), (count,), generator=draw).tolist()
-    noisy = list(labels)
-    for row, shift in zip(chosen, shifts, strict=True):
-        noisy[row] = (labels[row] + shift) % num_classes
+    chosen = torch.randperm(len(labels), generator=draw)[:count].numpy()
+    shifts = torch.randint(1, max(num_classes, 2), (count,), generator=draw).numpy()
+    noisy = np.array(labels)
+    noisy[chosen] = (noisy[chosen] + shifts) % num_classes
     return noisy, count
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .listing import Listing
+
 if TYPE_CHECKING:
     from .images import Images
 
@@ -28,6 +30,15 @@ def images_digest(images: Images) -> str:
     """
     found = hashlib.sha256()
     found.update(np.asarray(images.clean, dtype=np.int64).tobytes())
+    if isinstance(images.source, Listing):
+        found.update(images.source.digest(images.rows).encode())
+        for i in _spread(len(images), FILES):
+            try:
+                content = images.source.read(int(images.rows[i]))
+            except OSError:
+                content = b"unreadable"
+            found.update(hashlib.sha256(content).digest())
+        return found.hexdigest()
     names = [images.name(position) for position in range(len(images))]
     if names and os.path.exists(names[0]):
         root = os.path.commonpath([os.path.dirname(name) for name in names])

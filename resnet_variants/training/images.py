@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from .augment import ShiftFlip
+from .listing import Listing, Rows
 from .recipe import Recipe
 
 IGNORED = -1
@@ -41,7 +42,7 @@ class Images(Dataset[Batch]):
     cannot be read is left out of the batch; in a test its label is ``IGNORED``, as is padding's.
     """
 
-    def __init__(self, source: Any, rows: list[int], labels: list[int], recipe: Recipe) -> None:
+    def __init__(self, source: Any, rows: Rows, labels: Rows, recipe: Recipe) -> None:
         self.source, self.rows, self.labels = source, rows, labels
         self.clean = labels
         """the labels before any noise"""
@@ -70,7 +71,7 @@ class Images(Dataset[Batch]):
             return self.cache[position]
         from torchvision.transforms.v2 import functional as F
 
-        row = self.rows[position]
+        row = int(self.rows[position])
         try:
             image = F.to_image(self.source[row][0]).as_subclass(Tensor)
         except Exception as error:
@@ -81,7 +82,9 @@ class Images(Dataset[Batch]):
 
     def name(self, position: int) -> str:
         """The file of an image, where the data set lists its files."""
-        row = self.rows[position]
+        row = int(self.rows[position])
+        if isinstance(self.source, Listing):
+            return self.source.path(row)
         files = getattr(self.source, "samples", None) or getattr(self.source, "_image_files", None)
         if files is None:
             return f"image {row}"
@@ -102,13 +105,16 @@ class Images(Dataset[Batch]):
         if self.shift_flip is None:
             blank = torch.zeros_like(images[good[0]] if good else self._any())  # type: ignore[arg-type]
             full = [blank if image is None else image for image in images]
-            labels = [self.labels[p] if i in good else IGNORED for i, (_, p) in enumerate(keys)]
+            known = {*good}
+            labels = [
+                int(self.labels[p]) if i in known else IGNORED for i, (_, p) in enumerate(keys)
+            ]
             return Batch(self._stack(full, keys), torch.tensor(labels), unreadable)
         if not good:
             raise ValueError(f"No image of a batch of {len(keys)} can be read: {unreadable[0]}")
         stacked = self._stack([images[i] for i in good], [keys[i] for i in good])
         positions = torch.tensor([keys[i][1] for i in good])
-        labels = [self.labels[keys[i][1]] for i in good]
+        labels = [int(self.labels[keys[i][1]]) for i in good]
         if self.shift_flip:
             windows, epoch = self.shift_flip.windows(stacked), keys[0][0]
             draws = self._shifts(epoch)[positions]
@@ -170,13 +176,13 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         return full if self.seed is not None else full + bool(rest)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = list(range(self.count))
+        order = torch.arange(self.count)
         if self.seed is not None:
             draw = torch.Generator().manual_seed(zlib.crc32(f"{self.seed}.{self.epoch}".encode()))
-            order = torch.randperm(self.count, generator=draw).tolist()
+            order = torch.randperm(self.count, generator=draw)
         share = self.batch // self.world
         for i in range(self.start, len(self) if self.stop is None else self.stop):
-            batch = order[i * self.batch : (i + 1) * self.batch]
+            batch = order[i * self.batch : (i + 1) * self.batch].tolist()
             batch += [IGNORED] * (self.batch - len(batch))
             mine = batch[self.rank * share : (self.rank + 1) * share]
             yield [(self.epoch, position) for position in mine]

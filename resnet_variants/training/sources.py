@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..choices import Registry, unknown
+from .listing import Listing, archive_listing, by_position, folder_listing
 from .recipe import Recipe
+
+_LOG = logging.getLogger(__name__)
 
 # name -> (class in torchvision.datasets, arguments for training, for test)
 _SPLIT = ({"split": "train"}, {"split": "test"})
@@ -66,16 +72,23 @@ def _mnist5k() -> tuple[Tensor, Tensor, int]:
     return pixels, torch.from_numpy(targets).long(), 1000
 
 
-def balanced(labels: Sequence[int], count: int) -> list[int]:
+def balanced(labels: Sequence[int] | npt.NDArray[np.int64], count: int) -> list[int]:
     """``count`` positions, as many of each class as there are, the same ones at every call."""
-    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).tolist()
-    turn: dict[int, int] = {}
-    ranked = []  # the first of each class, then the second of each, …
-    for position in shuffled:
-        label = labels[position]
-        ranked.append((turn.get(label, 0), label, position))
-        turn[label] = turn.get(label, 0) + 1
-    return sorted(position for *_, position in sorted(ranked)[:count])
+    given = np.asarray(labels)
+    order = torch.randperm(len(given), generator=torch.Generator().manual_seed(0)).numpy()
+    # the first of each class, then the second of each, …
+    ranked = np.lexsort((order, given[order], _turns(given[order])))
+    return sorted(order[ranked[:count]].tolist())
+
+
+def _turns(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The how-manieth of its class each label is, from 0."""
+    by_class = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    turns = np.empty(len(labels), dtype=np.int64)
+    turns[by_class] = np.arange(len(labels)) - starts
+    return turns
 
 
 def _embedded(name: str) -> tuple[Dataset[Any], Dataset[Any]]:
@@ -105,7 +118,8 @@ def _torchvision(recipe: Recipe) -> tuple[Dataset[Any], Dataset[Any]]:
     kind = getattr(datasets, name)
     more = {} if recipe.data == "imagenet" else {"download": recipe.download}
     try:
-        return kind(recipe.data_dir, **train, **more), kind(recipe.data_dir, **test, **more)
+        sets = kind(recipe.data_dir, **train, **more), kind(recipe.data_dir, **test, **more)
+        return (_listed(sets[0]), _listed(sets[1])) if recipe.data == "imagenet" else sets
     except (RuntimeError, OSError) as error:
         raise ValueError(
             f"data={recipe.data!r} is not in data_dir={recipe.data_dir!r}: {error}"
@@ -113,20 +127,81 @@ def _torchvision(recipe: Recipe) -> tuple[Dataset[Any], Dataset[Any]]:
         ) from error
 
 
-def _folder(path: Path) -> tuple[Dataset[Any], Dataset[Any]]:
-    from torchvision.datasets import ImageFolder
+def _listed(source: Any) -> Listing:
+    """A torchvision data set of files, as arrays, and read by our own reader."""
+    names = [each[0] if isinstance(each, tuple) else each for each in source.classes]
+    return Listing(names, (path for path, _ in source.samples), np.array(source.targets))
 
+
+def _folder(path: Path) -> tuple[Dataset[Any], Dataset[Any]]:
     test = next((path / each for each in ("test", "val") if (path / each).is_dir()), None)
-    if not (path / "train").is_dir() or test is None:
-        raise ValueError(f"The folder {str(path)!r} must have train/CLASS/* and test/CLASS/*.")
-    try:
-        sets = ImageFolder(str(path / "train")), ImageFolder(str(test))
-    except FileNotFoundError as error:
-        raise ValueError(f"The folder {str(path)!r}: {error}") from error
+    if not (path / "train").is_dir():
+        if any(path.glob("*.tar")):
+            return _archives(path)
+        try:
+            return _split(folder_listing(path))
+        except ValueError as error:
+            raise ValueError(
+                f"The folder {str(path)!r} must have train/CLASS/* and test/CLASS/*, or CLASS/* "
+                f"alone: {error}"
+            ) from error
+    if test is None:
+        raise ValueError(
+            f"The folder {str(path)!r} has train/ but neither test/ nor val/ beside it: it must "
+            "have train/CLASS/* and test/CLASS/*, or CLASS/* alone."
+        )
+    if any((path / "train").glob("*.tar")):
+        return _archives(path)
+    sets = folder_listing(path / "train"), folder_listing(test)
     if sets[0].classes != sets[1].classes:
         odd = sorted(set(sets[0].classes) ^ set(sets[1].classes))
         raise ValueError(f"Training and test images in {str(path)!r} differ in classes: {odd}.")
     return sets
+
+
+def _split(whole: Listing) -> tuple[Dataset[Any], Dataset[Any]]:
+    """Four fifths of each class and one fifth, drawn once for all, to train and to test."""
+    counts = np.bincount(whole.targets)
+    if counts.min() < 2:
+        few = whole.classes[int(counts.argmin())]
+        raise ValueError(f"The class {few!r} has one image: two are needed, to train and to test.")
+    wanted = np.maximum(1, np.round(counts / 5))
+    held = np.zeros(len(whole), dtype=bool)
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0)).numpy()
+    held[order] = _turns(whole.targets[order]) < wanted[whole.targets[order]]
+    _LOG.info("%d of %d images, a fifth of each class, are the test", held.sum(), len(whole))
+    return whole.part(np.flatnonzero(~held)), whole.part(np.flatnonzero(held))
+
+
+def _archives(path: Path) -> tuple[Dataset[Any], Dataset[Any]]:
+    """``train*.tar`` or ``train/*.tar`` beside those of ``test`` or ``val``; a line of
+    ``classes.txt`` names each class."""
+    parts = {
+        name: sorted([*path.glob(f"{name}*.tar"), *path.glob(f"{name}/*.tar")])
+        for name in ("train", "test", "val")
+    }
+    test = parts["test"] or parts["val"]
+    if not parts["train"] or not test:
+        raise ValueError(
+            f"The folder {str(path)!r} must have train*.tar and test*.tar or val*.tar."
+        )
+    named = path / "classes.txt"
+    classes = named.read_text().splitlines() if named.is_file() else None
+    train = archive_listing(parts["train"], classes)
+    return train, archive_listing(test, train.classes)
+
+
+def _hugging_face(name: str) -> tuple[Dataset[Any], Dataset[Any]]:
+    """A data set of the Hub, or one in a folder that ``save_to_disk`` wrote."""
+    try:
+        datasets = importlib.import_module("datasets")
+    except ImportError as error:
+        raise ValueError(f"data='hf:{name}' needs the package datasets: pip install it.") from error
+    found = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
+    test = next((each for each in ("test", "validation", "valid") if each in found), None)
+    if "train" not in found or test is None:
+        raise ValueError(f"data='hf:{name}' has the parts {[*found]}: train and test are needed.")
+    return by_position(found["train"]), by_position(found[test])
 
 
 def find(recipe: Recipe) -> tuple[Dataset[Any], Dataset[Any]]:
@@ -135,6 +210,8 @@ def find(recipe: Recipe) -> tuple[Dataset[Any], Dataset[Any]]:
         return _embedded(recipe.data)
     if recipe.data in (*TORCHVISION, "fake"):
         return _torchvision(recipe)
+    if recipe.data.startswith("hf:"):
+        return _hugging_face(recipe.data.removeprefix("hf:"))
     if Path(recipe.data).is_dir():
         return _folder(Path(recipe.data))
     names = [*EMBEDDED, *TORCHVISION, "fake"]

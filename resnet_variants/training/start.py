@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..blocks.residual import ResidualUnit
+from ..blocks.residual import BasicUnit, Bottleneck, ResidualUnit
 from ..checkpoints.catalogue import (
     Weights,
     find_weights,
@@ -198,7 +198,7 @@ def _filled(config: NetworkConfig, start: Start) -> tuple[Network, int]:
         tried = [like.replace(**gate)]
     elif other is None and getattr(like, "attention", None) not in (None, "none"):
         at = {"attention_at": "standard"} if hasattr(like, "attention_at") else {}
-        tried.append(like.replace(**_NO_GATE, **at))
+        tried.insert(0, like.replace(**_NO_GATE, **at))
     for each in tried:
         try:
             network = build_filled(each, source, **options)
@@ -207,8 +207,8 @@ def _filled(config: NetworkConfig, start: Start) -> tuple[Network, int]:
                 raise
             continue
         if other is None:
-            adapted = network.load_report.adapted  # type: ignore[union-attr]
-            new = any(text.startswith("new classifier") for text in adapted)
+            report: Any = network.load_report
+            new = any(text.startswith("new classifier") for text in report.adapted)
             classes = 0 if new else config.num_classes
         return network, classes
     raise AssertionError("one is tried")
@@ -221,11 +221,9 @@ def start_as_identity(unit: nn.Module) -> bool:
     The last layer of the gate starts at zero, so that the gate multiplies each channel by a
     constant (a half, after a sigmoid), which the normalisation before it makes up for. The layer
     has gradients from the first step. False, and nothing changed, where the gate has no such
-    layer, or does not stand at the end of the branch.
+    layer, or no normalisation stands before it.
     """
-    if not isinstance(unit, ResidualUnit) or unit.attention_at != "standard":
-        return False
-    gate, norm = unit.attention, unit.last_norm()
+    gate, norm = unit.attention, _norm_before(unit)
     assert isinstance(gate, nn.Module)
     layers = [each for each in gate.modules() if list(each.parameters(recurse=False))]
     weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
@@ -243,6 +241,19 @@ def start_as_identity(unit: nn.Module) -> bool:
     weight.div_(factor)
     bias.div_(factor)
     return True
+
+
+def _norm_before(unit: nn.Module) -> nn.Module | None:
+    """The normalisation in which a gate's factor can be made up for: a ReLU between them keeps
+    it."""
+    where = getattr(unit, "attention_at", None)
+    if isinstance(unit, ResidualUnit) and where == "standard":
+        return unit.last_norm()
+    if isinstance(unit, (BasicUnit, Bottleneck)) and where == "inner":
+        part = unit.conv1 if isinstance(unit, BasicUnit) else unit.conv2
+        if isinstance(getattr(part, "act", None), nn.ReLU):
+            return getattr(part, "norm", None)
+    return None
 
 
 def _constant(gate: nn.Module, channels: int) -> Tensor | None:

@@ -39,8 +39,10 @@ def _bytes(path: Path) -> bytes:
 
 def _jpeg(data: bytes) -> Tensor:
     """torchvision's decoder: the pixels of Pillow's in two thirds of the time."""
-    from torchvision.io import ImageReadMode, decode_jpeg
-
+    try:
+        from torchvision.io import ImageReadMode, decode_jpeg
+    except ImportError:  # it is to leave torchvision some day
+        return _other(data)
     buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     return decode_jpeg(buffer, mode=ImageReadMode.RGB, apply_exif_orientation=True)
 

@@ -173,6 +173,8 @@ def load_data(
     if mean is None or std is None:
         # of the labels before the noise: neither noise nor seed changes what a network sees
         mean, std = _statistics(train, balanced(clean, min(1000, len(clean))))
+    if recipe.weights is not None and len(first) != len(mean):  # gray images, weights of colours
+        mean, std = ((sum(each) / len(each),) * len(first) for each in (mean, std))
     for name, value in (("mean", mean), ("std", std)):
         if len(value) not in (1, len(first)):
             raise ValueError(f"{name}={value} for images of {len(first)} channels.")

@@ -294,9 +294,13 @@ def describe(
         size=side,
         resize=round(side / (recipe.eval_crop or 1)),
         interpolation=recipe.interpolation or "bilinear",
-        mean=tuple(data.mean),
-        std=tuple(data.std),
+        mean=_of_channels(data.mean, config.in_chans),
+        std=_of_channels(data.std, config.in_chans),
         crop_mode="squash" if squash else "center",
         class_names=tuple(data.classes),
         top1=top1,
     )
+
+
+def _of_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return tuple(values) * channels if len(values) == 1 else tuple(values)

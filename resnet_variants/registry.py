@@ -29,6 +29,7 @@ def create_model(
     *,
     pretrained: bool | str | None = False,
     checkpoint_path: str | Path | None = None,
+    allow_unverified: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     **config: Any,
@@ -38,7 +39,8 @@ def create_model(
     Every field of the family's configuration is an argument: ``num_classes``, ``in_chans``,
     ``attention``, ``stem``, ``features_only``, … (``model_config(name)`` shows all).
     ``pretrained`` takes published weights, True the default ones, a string those with that tag;
-    ``checkpoint_path`` a file in any dialect that the library knows.
+    ``checkpoint_path`` a file in any dialect that the library knows. ``allow_unverified`` takes
+    published weights without a published hash, too.
 
     Raises ValueError for an unknown name or value, or a combination that makes no sense, and
     TypeError for an unknown argument; the message gives the nearest valid one.
@@ -55,6 +57,7 @@ def create_model(
             asked=config,
             pretrained=pretrained,
             checkpoint_path=checkpoint_path,
+            allow_unverified=allow_unverified,
             device=device,
             dtype=dtype,
         )

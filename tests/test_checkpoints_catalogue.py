@@ -30,6 +30,7 @@ from resnet_variants import (
 )
 from resnet_variants.checkpoints import DIALECTS, MismatchError, Weights, errors, write_checkpoint
 from resnet_variants.checkpoints import catalogue as catalogue_module
+from resnet_variants.checkpoints import download as download_module
 from resnet_variants.checkpoints.download import fetch
 from resnet_variants.checkpoints.fingerprints import lines
 from resnet_variants.checkpoints.matching import pairs_of
@@ -50,7 +51,7 @@ LICENCES = {
 @pytest.mark.parametrize("weights", ENTRIES, ids=lambda weights: weights.name)
 def test_entry_is_well_formed(weights: Weights) -> None:
     address = urlsplit(weights.url)
-    assert address.scheme in ("http", "https")
+    assert address.scheme == "https"
     assert address.netloc
     assert weights.filename.endswith((".pth", ".pth.zip", ".pyth", ".th", ".safetensors"))
     assert re.fullmatch(r"sha256:[0-9a-f]{8,64}|sha1:[0-9a-f]{40}|unknown", weights.hash)
@@ -178,6 +179,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Weigh
     entries = {entry.name: entry}
     monkeypatch.setattr(catalogue_module, "_entries", lambda: entries)
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setattr(download_module, "_WAITS", (0.01,))
     monkeypatch.delenv("RESNET_VARIANTS_WEIGHTS", raising=False)
     monkeypatch.delenv("RESNET_VARIANTS_OFFLINE", raising=False)
     yield entry

@@ -28,8 +28,9 @@ class Weights:
     """who trained them, and on what"""
     url: str
     hash: str
-    """``sha256:`` or ``sha1:`` and the first digits of the hash of the file (of a zip archive:
-    the file in it), as published; ``unknown`` where none is"""
+    """``sha256:`` or ``sha1:`` and the digits of the hash of the file (of a zip archive: the file
+    in it) as published, all or the first 8: these tell accidents, and that the file is the
+    publisher's is for https to say; ``unknown`` where none is published"""
     dialect: str
     license: str
     """SPDX name, or ``unknown``"""
@@ -64,6 +65,11 @@ class Weights:
     def name(self) -> str:
         """What ``load_checkpoint`` and ``weights_info`` take: ``resnet50.tv_in1k``."""
         return f"{self.model}.{self.tag}"
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether a hash is published; other weights are taken with ``allow_unverified`` alone."""
+        return self.hash != "unknown"
 
     @property
     def filename(self) -> str:

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import hashlib
+import http.client
 import os
 import sys
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from urllib.parse import urlsplit
 
-from .catalogue import Weights
-from .errors import HashError, WeightsUnavailableError
-from .files import atomic
+from ..registry import build_on, model_config
+from .catalogue import Weights, list_weights
+from .errors import CheckpointError, HashError, WeightsUnavailableError
+from .files import read_checkpoint
 
 LOCAL_DIR = "RESNET_VARIANTS_WEIGHTS"  # a directory with files that were downloaded before
 OFFLINE = "RESNET_VARIANTS_OFFLINE"  # any value but 0: never use the network
-_TIMEOUT = 30.0  # seconds without an answer
+_TIMEOUT = 30.0  # seconds without an answer, or with fewer than _SLOWEST bytes a second
+_SLOWEST = 1000
+_LIMIT = 6 * 3600.0  # seconds for a file, all attempts and waits together
+_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further attempt
+_AGAIN = (429, 500, 502, 503, 504)  # answers of a server that is busy
+
+
+class _BrokenOffError(ConnectionError):
+    """An answer that ended too early, or a server that asks to be tried again."""
+
+    def __init__(self, why: str, wait: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait = wait
 
 
 def cache_dir() -> Path:
@@ -30,15 +48,24 @@ def cache_dir() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def fetch(weights: Weights, *, progress: bool = True) -> Path:
+def fetch(weights: Weights, *, progress: bool = True, allow_unverified: bool = False) -> Path:
     """The file of published weights, downloaded if need be, its hash checked.
 
     Looked for in the directory that the environment variable RESNET_VARIANTS_WEIGHTS names, then
-    in the cache, then at its URL unless RESNET_VARIANTS_OFFLINE is set. Two processes that ask
-    at once download once; a download that breaks off leaves nothing behind. Raises
-    ``WeightsUnavailableError``, which says which file to put where, and ``HashError``.
+    in the cache, then at its URL unless RESNET_VARIANTS_OFFLINE is set. A server that is busy or
+    breaks off is asked again, with growing waits, for what is missing. Two processes that ask at
+    once download once; a download that fails leaves nothing behind. Weights without a published
+    hash are taken with ``allow_unverified`` alone. Raises ``WeightsUnavailableError``, which says
+    which file to put where, and ``HashError``.
     """
     name = weights.filename
+    if not (weights.verifiable or allow_unverified):
+        others = [each.name for each in list_weights(weights.model) if each.verifiable]
+        raise HashError(
+            f"{weights.name}: no hash of {weights.url} is published, so nothing tells whether a "
+            "file is the authors'. allow_unverified=True takes it as it is"
+            + (f"; with a hash there are {', '.join(others)}." if others else ".")
+        )
     folders = [Path(local).expanduser()] if (local := os.environ.get(LOCAL_DIR)) else []
     cache = cache_dir()
     for path in (folder / name for folder in [*folders, cache]):
@@ -51,18 +78,15 @@ def fetch(weights: Weights, *, progress: bool = True) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / f".{name}.lock"):
             if not (cache / name).is_file():  # another process may have been faster
-                with atomic(cache / name) as temporary:
-                    _download(weights.url, temporary, name if progress else None)
-                    _verify(temporary, weights, "arrived broken or was changed")
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise WeightsUnavailableError(
-            _where_to_put(weights, f"the download failed ({reason})", cache)
-        ) from error
-    except PermissionError as error:
-        raise WeightsUnavailableError(
-            _where_to_put(weights, f"the cache {cache} cannot be written", cache)
-        ) from error
+                _download(weights, cache, progress)
+    except CheckpointError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        why = getattr(error, "reason", None) or str(error) or type(error).__name__
+        what = f"the download failed ({why})"
+        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+            what = f"the cache {cache} cannot be written"
+        raise WeightsUnavailableError(_where_to_put(weights, what, cache)) from error
     return cache / name
 
 
@@ -76,12 +100,22 @@ def _where_to_put(weights: Weights, why: str, cache: Path) -> str:
 
 
 def _verify(path: Path, weights: Weights, problem: str) -> None:
+    """Compare a file's hash. One without a hash can be read as weights, at least."""
     kind, _, digits = weights.hash.partition(":")
     if not digits:
+        try:
+            read_checkpoint(path, key=weights.key)
+        except CheckpointError as error:
+            raise HashError(f"{weights.filename} {problem}: {error}") from error
         return
+    if kind not in ("sha256", "sha1"):
+        raise HashError(f"{weights.name}: {weights.hash!r} is no sha256 or sha1.")
     digest = hashlib.new(kind)
-    for chunk in _chunks(path, zipped=weights.filename.endswith(".zip")):
-        digest.update(chunk)
+    try:
+        for chunk in _chunks(path, weights):
+            digest.update(chunk)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise HashError(f"{weights.filename} {problem}: it is no whole archive.") from error
     found = digest.hexdigest()
     if not found.startswith(digits):
         raise HashError(
@@ -90,33 +124,143 @@ def _verify(path: Path, weights: Weights, problem: str) -> None:
         )
 
 
-def _chunks(path: Path, *, zipped: bool) -> Iterator[bytes]:
+def _chunks(path: Path, weights: Weights) -> Iterator[bytes]:
     """The bytes that were hashed: those inside of a zip archive around one file."""
     with contextlib.ExitStack() as stack:
         file: IO[bytes] = stack.enter_context(path.open("rb"))
-        if zipped and zipfile.is_zipfile(path):
+        if weights.filename.endswith(".zip") and zipfile.is_zipfile(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
-            if len(names := archive.namelist()) == 1:
-                file = stack.enter_context(archive.open(names[0]))
+            infos = archive.infolist()
+            if len(infos) == 1 and infos[0].file_size <= _most(weights):
+                file = stack.enter_context(archive.open(infos[0]))
         while chunk := file.read(1 << 20):
             yield chunk
 
 
-def _download(url: str, to: Path, label: str | None) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "resnet-variants"})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, to.open("wb") as file:
-        total = int(answer.headers.get("Content-Length") or 0)
-        done, shown = 0, 0.0
-        while chunk := answer.read(1 << 20):
-            file.write(chunk)
-            done += len(chunk)
-            if label and time.monotonic() - shown > 0.5:
-                shown = time.monotonic()
-                _show(label, done, total)
-        if label:
-            _show(label, done, total, end="\n")
-    if total and done != total:
-        raise ConnectionError(f"broke off after {done:,} of {total:,} bytes")
+def _most(weights: Weights) -> int:
+    """Bytes that a file of these weights can have: with averages and an optimizer's state, in
+    float64. A server that sends more sends something else."""
+    model = build_on(model_config(weights.model).replace(**weights.changes), device="meta")
+    return 3 * 8 * sum(tensor.numel() for tensor in model.state_dict().values()) + (1 << 26)
+
+
+def _download(weights: Weights, cache: Path, progress: bool) -> None:
+    """Into the cache, whole and checked or not at all. The caller holds the lock, so what lies
+    there is of processes that were killed; what this function begins with is taken up again."""
+    name = weights.filename
+    part = cache / f".{name}.part"
+    for stale in cache.glob(f".{glob.escape(name)}.*.part"):
+        stale.unlink(missing_ok=True)
+    if not weights.verifiable:  # nothing would tell that the halves are of one file
+        part.unlink(missing_ok=True)
+    resumed = part.is_file()
+    try:
+        _attempts(weights, part, progress)
+        try:
+            _verify(part, weights, "arrived broken or was changed")
+        except HashError:
+            if not resumed:
+                raise
+            part.unlink()  # its beginning was of another file
+            _attempts(weights, part, progress)
+            _verify(part, weights, "arrived broken or was changed")
+        os.replace(part, cache / name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _attempts(weights: Weights, part: Path, progress: bool) -> None:
+    """Ask until the file is whole, with growing waits in between."""
+    end = time.monotonic() + _LIMIT
+    for wait in (*_WAITS, None):
+        try:
+            with part.open("ab") as file:
+                return _receive(weights, file, end, weights.filename if progress else None)
+        except (
+            _BrokenOffError,
+            http.client.IncompleteRead,
+            ConnectionResetError,
+            TimeoutError,
+        ) as e:
+            if wait is None:
+                raise
+            wait = max(wait, getattr(e, "wait", 0.0))
+            if time.monotonic() + wait > end:
+                raise
+            time.sleep(wait)
+
+
+def _receive(weights: Weights, file: IO[bytes], end: float, label: str | None) -> None:
+    """What is still missing of a file, from its server."""
+    have = file.tell()
+    asked = {"User-Agent": "resnet-variants"} | ({"Range": f"bytes={have}-"} if have else {})
+    opener = urllib.request.build_opener(_Redirects())
+    if urlsplit(weights.url).scheme not in ("https", "http"):
+        raise ValueError(f"{weights.url} is neither https nor http")
+    try:
+        answer = opener.open(urllib.request.Request(weights.url, headers=asked), timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # there is nothing behind what we have: begin again
+            file.truncate(0)
+            raise _BrokenOffError("the server has no such part") from error
+        if error.code in _AGAIN:
+            wait = error.headers.get("Retry-After", "")
+            seconds = float(wait) if wait.isascii() and wait.isdigit() else 0.0
+            raise _BrokenOffError(f"{error.code} {error.reason}", seconds) from error
+        raise
+    with answer:
+        if have and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            file.truncate(0)
+            have = 0
+        said = answer.headers.get("Content-Length")
+        if said is not None and not (said.isascii() and said.isdigit()):
+            raise ValueError(f"the server says that the file has {said[:40]!r} bytes")
+        total = have + int(said) if said is not None else 0
+        most = _most(weights)
+        if total > most:
+            raise ValueError(f"{total:,} bytes, and weights of this network have {most:,} at most")
+        _copy(answer, file, have, total, most, end, label)
+
+
+def _copy(
+    answer: Any, file: IO[bytes], have: int, total: int, most: int, end: float, label: str | None
+) -> None:
+    """The body of an answer, as long as it comes fast enough."""
+    since, before, shown = time.monotonic(), have, 0.0
+    while chunk := answer.read1(1 << 18):
+        file.write(chunk)
+        have += len(chunk)
+        now = time.monotonic()
+        if have > most:
+            raise ValueError(f"more than the {most:,} bytes that such weights have at most")
+        if now > end:
+            raise TimeoutError(f"not whole after {_LIMIT:.0f} s")
+        if now - since > _TIMEOUT:
+            if have - before < _SLOWEST * (now - since):
+                raise _BrokenOffError(f"fewer than {_SLOWEST} bytes a second")
+            since, before = now, have
+        if label and now - shown > 0.5:
+            shown = now
+            _show(label, have, total)
+    if label:
+        _show(label, have, total, end="\n")
+    if total and have != total:
+        raise _BrokenOffError(f"broke off after {have:,} of {total:,} bytes")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to https alone; from http also to http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        allowed = {"https", urlsplit(req.full_url).scheme}
+        if urlsplit(newurl).scheme not in allowed:
+            raise ValueError(f"the server sends us to {newurl[:200]}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _show(label: str, done: int, total: int, end: str = "") -> None:
@@ -127,8 +271,9 @@ def _show(label: str, done: int, total: int, end: str = "") -> None:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """One process at a time. The lock belongs to the open file, so it ends with its process."""
-    try:
-        with path.open("a") as file:
+    with contextlib.ExitStack() as stack:
+        while True:
+            file = stack.enter_context(path.open("a"))
             if sys.platform == "win32":
                 import msvcrt
 
@@ -136,11 +281,16 @@ def _locked(path: Path) -> Iterator[None]:
                     with contextlib.suppress(OSError):
                         msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
                         break
-            else:
-                import fcntl
+                break
+            import fcntl
 
-                fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    break
+            file.close()  # whoever had the lock has removed this file: the name is another's now
+        try:
             yield  # closing the file unlocks it
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -32,6 +32,7 @@ def load_checkpoint(
     prefix: str | None = None,
     classifier: str | Sequence[int] = "strict",
     input_channels: str = "strict",
+    allow_unverified: bool = False,
 ) -> LoadReport:
     """Fill a network with weights in any dialect: all of them, or the network stays as it was.
 
@@ -44,12 +45,13 @@ def load_checkpoint(
     classes; a sequence of class numbers takes those rows of the file's. ``input_channels`` says
     how to make the first convolution for another number of channels: ``"repeat"`` the file's,
     scaled to keep the sum; their ``"mean"``; or the file's with ``"zeros"`` for further ones.
+    ``allow_unverified`` takes published weights whose publisher names no hash.
 
     Raises ``MismatchError`` with what is missing, unexpected and misshapen, ``BadTensorError``
     for tensors that cannot be weights, ``CheckpointError`` where several networks could be meant,
     and what reading the file raises.
     """
-    options = Options(dialect, key, prefix, classifier, input_channels)
+    options = Options(dialect, key, prefix, classifier, input_channels, allow_unverified)
     tensors, report = tensors_for(model, source, options, adopt=False)
     state = model.state_dict()
     with torch.no_grad():
@@ -68,6 +70,7 @@ class Options:
     prefix: str | None = None
     classifier: str | Sequence[int] = "strict"
     input_channels: str = "strict"
+    allow_unverified: bool = False
 
     def __post_init__(self) -> None:
         for name in ("dialect", "key", "prefix"):
@@ -90,7 +93,7 @@ def tensors_for(
             "The network is on the meta device and has no memory for weights: give create_model "
             "the file (checkpoint_path=...), or model.to_empty(device=...) before."
         )
-    checkpoint, weights, name = _open(source, options.key)
+    checkpoint, weights, name = _open(source, options)
     dialect = options.dialect or (weights.dialect if weights is not None else None)
     found = match(model, checkpoint.tensors, dialect, options.prefix)
     if found is None:
@@ -121,12 +124,12 @@ def tensors_for(
     return tensors, report
 
 
-def _open(source: Any, key: str | None) -> tuple[Checkpoint, Any, str]:
+def _open(source: Any, options: Options) -> tuple[Checkpoint, Any, str]:
     """The tensors, the catalogue's entry if it is one, and what to call the source."""
     if isinstance(source, Checkpoint):
         return source, None, os.fspath(source.path) if source.path else "a state dict"
     if isinstance(source, Mapping):
-        return from_mapping(source, key=key), None, "a state dict"
+        return from_mapping(source, key=options.key), None, "a state dict"
     if not isinstance(source, (str, os.PathLike, Weights)):
         raise TypeError(
             "source must be a file, a state dict or published weights, not "
@@ -139,8 +142,9 @@ def _open(source: Any, key: str | None) -> tuple[Checkpoint, Any, str]:
         weights = find_weights(source)
     if weights is None:
         assert isinstance(source, (str, os.PathLike))
-        return read_checkpoint(source, key=key), None, os.fspath(source)
-    return read_checkpoint(fetch(weights), key=key or weights.key), weights, weights.name
+        return read_checkpoint(source, key=options.key), None, os.fspath(source)
+    path = fetch(weights, allow_unverified=options.allow_unverified)
+    return read_checkpoint(path, key=options.key or weights.key), weights, weights.name
 
 
 def _refuse_twin(model: Network, weights: Any, checkpoint: Checkpoint, name: str) -> None:

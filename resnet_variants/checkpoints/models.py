@@ -33,6 +33,7 @@ def create_with_weights(
     asked: Mapping[str, Any],
     pretrained: bool | str | None = False,
     checkpoint_path: str | os.PathLike[str] | None = None,
+    allow_unverified: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Network:
@@ -51,7 +52,7 @@ def create_with_weights(
             "Give pretrained or checkpoint_path, not both: they are two sets of weights."
         )
     source: Any = checkpoint_path
-    adapt: dict[str, Any] = {}
+    adapt: dict[str, Any] = {"allow_unverified": allow_unverified}
     if pretrained:
         source = weights_info(name, None if pretrained is True else pretrained)
         config = config.replace(**{k: v for k, v in source.changes.items() if k not in asked})

@@ -31,6 +31,7 @@ from ..network import initialise
 from ..profiling import Profile, profile
 from ..registry import model_config
 from .augment import Normalise, batch_mix, evaluation_transform
+from .captured import captured_step
 from .data import Data, load_data
 from .engine import averaged, distribute, everyone, from_main, make_accelerator, on_all, shard
 from .evaluate import evaluate, finite
@@ -236,12 +237,15 @@ class Trainer:
         self.diverged: int | None = None
 
         self.step = 0
+        self.loss = torch.zeros((), device=self.device)
+        """the sum of the epoch's losses in this process"""
         self.history: list[dict[str, Any]] = []
         self.unreadable: dict[str, str] = {}
         self._start_epoch()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._resume()
+        self.captured = captured_step(self, self.loader.dataset)
 
     # Training -----------------------------------------------------------------------------
 
@@ -271,7 +275,7 @@ class Trainer:
         return self.accelerator.reduce(self.loss, "mean")
 
     def _start_epoch(self) -> None:
-        self.loss = torch.zeros((), device=self.device)
+        self.loss.zero_()
         self.waited, self.worked = 0.0, 0.0
 
     def _epoch(self, bar: tqdm[Any]) -> None:
@@ -282,7 +286,7 @@ class Trainer:
         self.sampler.start = first * self.recipe.accumulate
         self.sampler.stop = last * self.recipe.accumulate
         self.model.train()
-        batches = iter(self.loader)
+        batches = self._batches()
         started = time.perf_counter()
         for done in range(first + 1, last + 1):
             self._step(batches)
@@ -306,7 +310,7 @@ class Trainer:
             {
                 "epoch": epoch + 1,
                 "step": self.step,
-                "lr": max(group["lr"] for group in self.optimizer.param_groups),
+                "lr": float(max(group["lr"] for group in self.optimizer.param_groups)),
                 "train_loss": finite(train_loss),
                 **scores,
                 "images_per_s": last * self.recipe.batch_size / self.worked,
@@ -316,52 +320,72 @@ class Trainer:
         self._start_epoch()
         self.save()
 
+    def _batches(self) -> Iterator[Batch]:
+        """The batches of the sampler's epoch; captured steps bring their own."""
+        if self.captured is None:
+            return iter(self.loader)
+        self.captured.start(self.sampler)
+        return iter(())
+
     def _step(self, batches: Iterator[Batch]) -> None:
         """One step of the optimiser."""
-        recipe, accelerator = self.recipe, self.accelerator
+        recipe = self.recipe
         rate = learning_rate(recipe, self.step, self.total_steps, self.epoch_steps, self.length)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["lr_scale"]
+            own = rate * group["lr_scale"]
+            if torch.is_tensor(group["lr"]):
+                group["lr"].fill_(own)
+            else:
+                group["lr"] = own
         # dropout, drop path and mixing draw from the position, not from what came before, and each
         # process draws for its own images
-        rank = accelerator.process_index
+        rank = self.accelerator.process_index
         of_rank = f".{rank}" if rank else ""
         seed = zlib.crc32(f"{recipe.seed}.step.{self.step}{of_rank}".encode())
         # torch.manual_seed would note it for all devices, with a stack trace each
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        for part in range(recipe.accumulate):
-            asked = time.perf_counter()
-            batch = _next(batches)
-            self.waited += time.perf_counter() - asked
-            self._note(batch)
-            images, labels = self._inputs(batch)
-            if self.mix is not None:
-                images, labels = self.mix(images, labels)
-            with accelerator.accumulate(self.model):
-                with accelerator.autocast():
-                    loss = self.criterion(self.model(images), labels)
-                if part == 0:  # here their memory is at once that of the new ones
-                    self.optimizer.zero_grad()
-                accelerator.backward(loss)
-                if recipe.clip_norm and accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
-                self.stepper.step()
-            self.loss += loss.detach() / recipe.accumulate
+        if self.captured is not None:
+            self.captured()
+        else:
+            for part in range(recipe.accumulate):
+                asked = time.perf_counter()
+                batch = _next(batches)
+                self.waited += time.perf_counter() - asked
+                self._note(batch)
+                images, labels = self.inputs(batch)
+                if self.mix is not None:
+                    images, labels = self.mix(images, labels)
+                self.part(images, labels, part)
         if self.ema is not None:
             self.ema.update_parameters(self.network)
         self.step += 1
+
+    def part(self, images: Tensor, labels: Tensor, part: int) -> None:
+        """Compute one part of a batch; with the last one the optimiser takes its step."""
+        recipe, accelerator = self.recipe, self.accelerator
+        with accelerator.accumulate(self.model):
+            with accelerator.autocast():
+                loss = self.criterion(self.model(images), labels)
+            if part == 0:  # here their memory is at once that of the new ones
+                self.optimizer.zero_grad()
+            accelerator.backward(loss)
+            if recipe.clip_norm and accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+            self.stepper.step()
+        self.loss += loss.detach() / recipe.accumulate
 
     def time_step(self) -> float:
         """Seconds of one step; the training goes on from it."""
         self.sampler.epoch, self.sampler.start, self.sampler.stop = 0, 0, self.recipe.accumulate
         started = time.perf_counter()
-        self._step(iter(self.loader))
+        self._step(self._batches())
         float(self.loss)  # waits for the device
         return time.perf_counter() - started
 
-    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """A batch on the device, normalised, in the memory format of the recipe."""
         images = self.normalise(batch.images.to(self.device, non_blocking=True))
         labels = batch.labels.to(self.device, non_blocking=True)
         return images.contiguous(memory_format=self.layout), labels
@@ -392,7 +416,7 @@ class Trainer:
             for _ in range(len(loader)):
                 batch = _next(waiting)
                 self._note(batch)
-                yield self._inputs(batch)
+                yield self.inputs(batch)
 
         def keep(logits: Tensor, labels: Tensor) -> None:
             seen.append(torch.stack([labels, logits.argmax(1)]))
@@ -526,7 +550,7 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.history = step, state["history"]
         self.unreadable = dict(state["unreadable"])
-        self.loss = state["loss"].to(self.device)
+        self.loss.copy_(state["loss"])
         self.worked, self.waited = state["worked"], state["waited"]
         self.diverged = state.get("diverged")
 

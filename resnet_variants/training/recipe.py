@@ -149,6 +149,8 @@ class Recipe:
     """memory format; faster convolutions on most machines"""
     compile: bool = False
     """torch.compile"""
+    capture: bool = True
+    """on a GPU, replay a step as one graph where it can be; its optimiser rounds otherwise"""
     grad_checkpointing: bool = False
     """compute units again in the backward pass, for less memory"""
     deterministic: bool = False

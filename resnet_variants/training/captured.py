@@ -1,0 +1,146 @@
+"""A step of the optimiser as one CUDA graph: a replay costs the host one call, not hundreds.
+
+Augmentation, forward, loss, backward, clipping and the optimiser are recorded once; which images
+a step takes, its learning rate and its random numbers are read from tensors at each replay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .images import Batch, EpochBatches
+from .resident import ResidentImages
+
+if TYPE_CHECKING:
+    from .loop import Trainer
+
+_LOG = logging.getLogger(__name__)
+WARM_UP = 3
+"""steps before recording, in which kernels are chosen and the optimiser makes its state"""
+
+
+class Graph(Protocol):
+    """What records work on a device and repeats it."""
+
+    def record(self, work: Callable[[], None]) -> None:
+        """Do the work ``WARM_UP`` times, then record it."""
+
+    def replay(self) -> None:
+        """Do what was recorded once more."""
+
+
+class CudaGraph:
+    """Work on the current CUDA device, on a stream of its own."""
+
+    def __init__(self) -> None:
+        self.graph, self.stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+
+    def record(self, work: Callable[[], None]) -> None:
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            for _ in range(WARM_UP):
+                work()
+        torch.cuda.current_stream().wait_stream(self.stream)
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            work()
+
+    def replay(self) -> None:
+        self.graph.replay()
+
+
+class CapturedStep:
+    """The steps of ``trainer``, whose training images stay on the device, from one recording."""
+
+    def __init__(self, trainer: Trainer, images: ResidentImages, graph: Graph) -> None:
+        recipe = trainer.recipe
+        shape = (recipe.accumulate, recipe.batch_size // recipe.accumulate)
+        self.trainer, self.images, self.graph = trainer, images, graph
+        self.positions = torch.zeros(shape, dtype=torch.long, device=trainer.device)
+        self._order: Iterator[Tensor] = iter(())
+        trainer.network.train()
+        with _left_as_it_was(trainer):
+            graph.record(self._work)
+
+    def _work(self) -> None:
+        for part, positions in enumerate(self.positions):
+            batch = Batch(*self.images.pick(positions), [])
+            self.trainer.part(*self.trainer.inputs(batch), part)
+
+    def start(self, sampler: EpochBatches) -> None:
+        """Bring the order, shifts and flips of the sampler's epoch onto the device."""
+        self.images.start(sampler.epoch)
+        keys = [[position for _, position in batch] for batch in sampler]
+        order = torch.tensor(keys).view(-1, *self.positions.shape)
+        self._order = iter(order.to(self.trainer.device, non_blocking=True))
+
+    def __call__(self) -> None:
+        """The next step of the epoch."""
+        self.positions.copy_(next(self._order))
+        self.graph.replay()
+
+
+def captured_step(trainer: Trainer, images: object) -> CapturedStep | None:
+    """The trainer's step as a CUDA graph, or None, with the reason in the log."""
+    reason = why_not(trainer, images)
+    if reason is None and not _capturable(trainer.optimizer, trainer.device):
+        reason = f"{type(trainer.optimizer).__name__} reads its learning rate on the host"
+    if reason is not None:
+        if trainer.device.type == "cuda":
+            _LOG.info("steps are not captured as a graph: %s", reason)
+        return None
+    assert isinstance(images, ResidentImages)
+    return CapturedStep(trainer, images, CudaGraph())
+
+
+def why_not(trainer: Trainer, images: object) -> str | None:
+    """Why the steps of a trainer cannot be captured; None when they can."""
+    recipe = trainer.recipe
+    reasons = {
+        "capture is off": not recipe.capture,
+        "the device is not a CUDA GPU": trainer.device.type != "cuda",
+        "the images do not stay on the device": not isinstance(images, ResidentImages),
+        "several processes share each step": trainer.accelerator.num_processes > 1,
+        "precision fp16 reads on the host whether a gradient overflowed": (
+            recipe.precision == "fp16"
+        ),
+        "mixup and CutMix draw on the host": trainer.mix is not None,
+        "grad_checkpointing reads the random state on the host": recipe.grad_checkpointing,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
+    """Make an optimiser read its learning rate from a tensor, in one kernel where it has one."""
+    for group in optimizer.param_groups:
+        if not {"fused", "capturable"} & set(group):
+            return False
+        group["fused" if "fused" in group else "capturable"] = True
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+    return True
+
+
+@contextlib.contextmanager
+def _left_as_it_was(trainer: Trainer) -> Iterator[None]:
+    """Whatever is trained inside is undone, in the same tensors: a graph has their addresses.
+
+    State that the optimiser makes inside starts at zero, which is what it starts from.
+    """
+    network, state = trainer.network, trainer.optimizer.state
+    tensors = [*network.parameters(), *network.buffers(), trainer.loss, *_tensors(state)]
+    before = [(tensor, tensor.detach().clone()) for tensor in tensors]
+    yield
+    with torch.no_grad():
+        for tensor in _tensors(state):
+            tensor.zero_()
+        for tensor, value in before:
+            tensor.copy_(value)
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    return [v for values in state.values() for v in values.values() if torch.is_tensor(v)]

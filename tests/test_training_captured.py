@@ -1,0 +1,98 @@
+"""A step recorded once and replayed gives what the plain step gives; on a GPU, by a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_variants.training import loop, train
+from resnet_variants.training.captured import WARM_UP, CapturedStep, why_not
+from resnet_variants.training.data import load_data
+from resnet_variants.training.engine import make_accelerator
+
+from .training_runs import equal, scores, short, tiny, weights
+
+
+class Repeated:
+    """Stands in for a CUDA graph: a replay calls what was recorded, on what the tensors hold."""
+
+    def record(self, work: Callable[[], None]) -> None:
+        self.work = work
+        for _ in range(WARM_UP):
+            work()
+
+    def replay(self) -> None:
+        self.work()
+
+
+def _captured(trainer, images) -> CapturedStep:
+    return CapturedStep(trainer, images, Repeated())
+
+
+RECIPES = [
+    dict(flip=True, clip_norm=0.5, ema=0.9),
+    dict(accumulate=2, batch_size=64, drop_path_rate=0.2, drop_rate=0.1),
+    dict(optimizer="adamw", lr=1e-3, precision="bf16", channels_last=True, save_steps=3),
+    dict(optimizer="rmsprop", lr=1e-3, crop="none", schedule="step", warmup_epochs=0),
+]
+
+
+@pytest.mark.parametrize("changes", RECIPES, ids=str)
+def test_replayed_steps_are_the_plain_ones(changes, monkeypatch, tmp_path: Path) -> None:
+    recipe = short(**changes)
+    plain = train(tiny(attention="se"), recipe, tmp_path / "plain", progress=False)
+    monkeypatch.setattr(loop, "captured_step", _captured)
+    replayed = train(tiny(attention="se"), recipe, tmp_path / "replayed", progress=False)
+    assert scores(plain) == scores(replayed)
+    assert equal(weights(tmp_path / "plain"), weights(tmp_path / "replayed"))
+
+
+def test_replayed_steps_go_on_where_they_stopped(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(loop, "captured_step", _captured)
+    recipe = short(flip=True, optimizer="adamw", lr=1e-3, save_steps=1)
+    whole = train(tiny(), recipe, tmp_path / "whole", progress=False)
+    save, saved = loop.Trainer.save, []
+
+    def stop(trainer) -> None:
+        save(trainer)
+        saved.append(trainer.step)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Trainer, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), recipe, tmp_path / "parts", progress=False)
+    monkeypatch.setattr(loop.Trainer, "save", save)
+    parts = train(tiny(), recipe, tmp_path / "parts", progress=False)
+    assert scores(whole) == scores(parts)
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+@pytest.mark.parametrize(("changes", "reason"), [
+    ({}, "not a CUDA GPU"), (dict(capture=False), "capture is off"),
+])  # fmt: skip
+def test_why_steps_are_plain(changes, reason: str) -> None:
+    recipe = short(**changes)
+    data = load_data(recipe)
+    config = loop.resolve(tiny(), recipe, data)
+    trainer = loop.Trainer(config, recipe, data, make_accelerator(recipe))
+    assert trainer.captured is None
+    assert reason in str(why_not(trainer, trainer.loader.dataset))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("changes", RECIPES, ids=str)
+def test_graphs_give_what_they_replace(changes, tmp_path: Path) -> None:
+    """On a GPU: captured and plain agree up to rounding; captured twice, bitwise."""
+    assert torch.cuda.is_available()
+    recipe = short(**changes, deterministic=True)
+    names = ("one", "two")
+    runs = [train(tiny(attention="se"), recipe, tmp_path / n, progress=False) for n in names]
+    assert scores(runs[0]) == scores(runs[1])
+    assert equal(*(weights(tmp_path / n) for n in names))
+    plain = train(tiny(attention="se"), recipe.replace(capture=False), progress=False)
+    first = [run.history[0]["train_loss"] for run in (runs[0], plain)]
+    assert first[0] == pytest.approx(first[1], rel=0.05 if recipe.precision == "bf16" else 1e-3)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 
 from torch import nn
 
-from .blocks.attention import ATTENTION
 from .blocks.convs import CONVS
+from .blocks.gates import ATTENTION
 from .blocks.head import GLOBAL_POOLS
 from .blocks.layers import ACTIVATIONS, NORMS, act_factory, norm_factory
 from .choices import Registry, check_choice, unknown

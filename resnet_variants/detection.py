@@ -12,9 +12,9 @@ from torchvision.models.segmentation.fcn import FCNHead
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from .factory import create_model
 from .finetune import freeze
 from .network import Network
-from .registry import create_model
 
 LEVELS = (4, 8, 16, 32)  # the reductions that torchvision's anchors are for
 

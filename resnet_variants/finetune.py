@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from .blocks.layers import FrozenBatchNorm2d, norm_factory
+from .builders import build_on
 from .config import check_count
 from .network import Network
-from .registry import build_on
 
 BATCH_NORMS = ("batchnorm", "sync_batchnorm", "frozen_batchnorm")
 

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from .builders import build_on
 from .config import NetworkConfig
+from .registry import model_config
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
@@ -89,10 +91,8 @@ def profile(
 
 
 def _on_meta(model: str | NetworkConfig | nn.Module, config: dict[str, Any]) -> Any:
-    from .registry import build_on, create_model
-
     if isinstance(model, str):
-        return create_model(model, device="meta", **config).eval()
+        model = model_config(model)
     if isinstance(model, NetworkConfig):
         return build_on(model.replace(**config), device="meta").eval()
     if config:

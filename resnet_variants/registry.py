@@ -1,89 +1,22 @@
-"""Names: from a model's name to its configuration and the network."""
+"""Names: from a model's name to its configuration."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import torch
-
-from .builders import build
 from .choices import Registry, nearest, unknown
 from .config import NetworkConfig
-from .network import Network
 from .zoo import ENTRIES
 from .zoo.entry import Entry
-
-if TYPE_CHECKING:
-    from .checkpoints.catalogue import Weights
 
 _MODELS: Registry[Entry] = Registry("model")
 _ALIASES: dict[str, str] = {}
 
 
-def create_model(
-    name: str,
-    *,
-    pretrained: bool | str | None = False,
-    checkpoint_path: str | Path | None = None,
-    allow_unverified: bool = False,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    **config: Any,
-) -> Network:
-    """Create a network by name.
-
-    Every field of the family's configuration is an argument: ``num_classes``, ``in_chans``,
-    ``attention``, ``stem``, ``features_only``, … (``model_config(name)`` shows all).
-    ``pretrained`` takes published weights, True the default ones, a string those with that tag;
-    ``checkpoint_path`` a file in any dialect that the library knows. ``allow_unverified`` takes
-    published weights without a published hash, too.
-
-    Raises ValueError for an unknown name or value, or a combination that makes no sense, and
-    TypeError for an unknown argument; the message gives the nearest valid one.
-
-    >>> model = create_model("resnet50d", attention="ssa", num_classes=10)
-    """
-    changed = _entry(name).config.replace(**config)
-    if pretrained not in (None, False) or checkpoint_path is not None:
-        from .checkpoints import create_with_weights
-
-        return create_with_weights(
-            resolve_name(name),
-            changed,
-            asked=config,
-            pretrained=pretrained,
-            checkpoint_path=checkpoint_path,
-            allow_unverified=allow_unverified,
-            device=device,
-            dtype=dtype,
-        )
-    return build_on(changed, device=device, dtype=dtype)
-
-
-def build_on(
-    config: NetworkConfig,
-    *,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-) -> Network:
-    """Build a network directly on a device (``"meta"`` too) and in a type."""
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be a floating-point type, not {dtype}.")
-    if device is None:
-        model = build(config)
-    else:
-        with torch.device(device):
-            model = build(config)
-    return model.to(dtype) if dtype is not None else model
-
-
 def model_config(name: str) -> NetworkConfig:
     """The configuration behind a name: what ``create_model`` starts from."""
-    return _entry(name).config
+    return entry(name).config
 
 
 def list_models(filter: str = "*", *, family: str | None = None) -> list[str]:
@@ -112,7 +45,7 @@ def list_families() -> list[str]:
 
 def image_size(name: str) -> int:
     """Side of the images that a model of the zoo is made for."""
-    return _entry(name).input_size
+    return entry(name).input_size
 
 
 def is_model(name: str) -> bool:
@@ -122,45 +55,7 @@ def is_model(name: str) -> bool:
 
 def resolve_name(name: str) -> str:
     """The zoo's own name behind an alias."""
-    return _entry(name).name
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known of a model."""
-
-    name: str
-    family: str
-    paper: str
-    aliases: tuple[str, ...]
-    params: int
-    """parameters"""
-    macs: int
-    """multiply-accumulates of convolutions and linear layers for one image of ``input_size``"""
-    input_size: int
-    weights: tuple[Weights, ...]
-    """published weights"""
-    config: NetworkConfig
-
-
-def model_info(name: str) -> ModelInfo:
-    """Family, paper, aliases, parameters, MACs (counted on the meta device) and weights."""
-    from .checkpoints.catalogue import list_weights
-    from .profiling import profile
-
-    entry = _entry(name)
-    counts = profile(entry.name, input_size=entry.input_size)
-    return ModelInfo(
-        name=entry.name,
-        family=entry.family,
-        paper=entry.paper,
-        aliases=entry.aliases,
-        params=counts.params,
-        macs=counts.macs,
-        input_size=entry.input_size,
-        weights=tuple(list_weights(entry.name)),
-        config=entry.config,
-    )
+    return entry(name).name
 
 
 def register_model(
@@ -176,16 +71,17 @@ def register_model(
     add_entry(Entry(name, family, paper, config, {}, tuple(aliases), input_size))
 
 
-def add_entry(entry: Entry) -> None:
+def add_entry(line: Entry) -> None:
     """Add a line to the zoo."""
-    for name in (entry.name, *entry.aliases):
+    for name in (line.name, *line.aliases):
         if is_model(name):
-            raise ValueError(f"model {name!r} is registered already, as {_entry(name).name!r}.")
-    _MODELS.register(entry.name, entry)
-    _ALIASES.update(dict.fromkeys(entry.aliases, entry.name))
+            raise ValueError(f"model {name!r} is registered already, as {entry(name).name!r}.")
+    _MODELS.register(line.name, line)
+    _ALIASES.update(dict.fromkeys(line.aliases, line.name))
 
 
-def _entry(name: str) -> Entry:
+def entry(name: str) -> Entry:
+    """What the zoo says of a name or alias. Raises ValueError with the nearest names."""
     if not isinstance(name, str):
         raise TypeError(f"A model's name is a string, not {type(name).__name__}: {name!r}.")
     known = _ALIASES.get(name, name)

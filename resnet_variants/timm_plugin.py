@@ -16,8 +16,9 @@ import timm.models
 
 from .checkpoints.catalogue import Weights, list_weights
 from .checkpoints.models import weights_of
+from .factory import create_model
 from .network import Network
-from .registry import create_model, list_models, model_config
+from .registry import list_models, model_config
 
 
 def _pretrained_cfg(name: str, weights: Weights | None) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 from torchvision.models import list_models as torchvision_models
 from torchvision.models._api import register_model
 
+from .factory import create_model
 from .network import Network
-from .registry import create_model, list_models
+from .registry import list_models
 
 
 def _builder(name: str) -> Callable[..., Network]:

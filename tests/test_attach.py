@@ -11,7 +11,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from resnet_variants.blocks.attention import ATTENTION, SE, Gate
+from resnet_variants.blocks.attention import SE
+from resnet_variants.blocks.gates import ATTENTION, Gate
 from resnet_variants.explain import AttachReport, attach_attention, capture_attention
 from resnet_variants.explain.attach import Gated
 

@@ -19,8 +19,8 @@ from resnet_variants.blocks import (
     SEVar3,
     eca_kernel_size,
 )
-from resnet_variants.blocks.attention import ATTENTION
 from resnet_variants.blocks.drop_path import DropPath
+from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.blocks.residual import add_residual
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_variants.benchmark import benchmark, measure, peer_network
+from resnet_variants.benchmark import measure, peer_network
 from resnet_variants.benchmark.measure import measure_fresh
+from resnet_variants.cli.benchmark import benchmark
 
 
 def test_rows() -> None:

@@ -28,13 +28,13 @@ from resnet_variants import (
     transforms_for,
     weights_info,
 )
+from resnet_variants.builders import build_on
 from resnet_variants.checkpoints import DIALECTS, MismatchError, Weights, errors, write_checkpoint
 from resnet_variants.checkpoints import catalogue as catalogue_module
 from resnet_variants.checkpoints import download as download_module
 from resnet_variants.checkpoints.download import fetch
 from resnet_variants.checkpoints.fingerprints import lines
 from resnet_variants.checkpoints.matching import pairs_of
-from resnet_variants.registry import build_on
 
 ENTRIES = list_weights()
 LICENCES = {

@@ -42,7 +42,7 @@ def test_command_is_a_documented_typed_function(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module, _, function = COMMANDS[name].target.partition(":")
-    target = getattr(importlib.import_module(f"resnet_variants.{module}"), function)
+    target = getattr(importlib.import_module(f"resnet_variants.cli.{module}"), function)
     assert inspect.getdoc(target)
     for parameter in inspect.signature(target).parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty
@@ -153,6 +153,6 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_commands_are_imported_when_run() -> None:
     code = (
         "import resnet_variants.cli, sys; resnet_variants.cli.main(['-h']); "
-        "assert 'tyro' not in sys.modules and 'resnet_variants.commands' not in sys.modules"
+        "assert 'tyro' not in sys.modules and 'resnet_variants.cli.models' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_variants.comparison import Report
+from resnet_variants.comparison import Report, save_report
 from resnet_variants.training import Recipe, Result
 
 from .training_runs import tiny
@@ -56,7 +56,7 @@ def test_page_is_complete_in_itself(report: Report) -> None:
 def test_diverged_run_is_reported(tmp_path: Path) -> None:
     runs = [_run("plain", s, 90.0) for s in range(2)]
     runs += [_run("lost", s, 10.0, test_loss=None) for s in range(2)]
-    Report.of(runs).save(tmp_path, plots=False)
+    save_report(Report.of(runs), tmp_path, pictures=False)
     assert "Diverged, their loss is no number: lost seed 0" in (tmp_path / "report.md").read_text()
     json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
 
@@ -82,7 +82,7 @@ def test_page_in_a_browser(report: Report, tmp_path: Path, browser) -> None:
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.by import By
 
-    report.save(tmp_path, plots=False)
+    save_report(report, tmp_path, pictures=False)
     browser.get((tmp_path / "report.html").as_uri())
 
     def names() -> list[str]:

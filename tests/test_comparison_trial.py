@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from resnet_variants import cli
-from resnet_variants.comparison import Report, Trial, run_trial
+from resnet_variants.comparison import Report, Trial, run_trial, save_report
 from resnet_variants.comparison.trial import parse_axis
+from resnet_variants.storage import read_json
 from resnet_variants.training import Recipe, Result, load_data
 from resnet_variants.training.engine import make_accelerator
 from resnet_variants.training.loop import Trainer, resolve
-from resnet_variants.training.rundir import read_json
 
 from .training_runs import equal, kill, scores, short, start, tiny, weights
 
@@ -31,7 +31,9 @@ def _trial(**changes) -> Trial:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trial")
-    run_trial(_trial(recipe=short(corruptions=("contrast:5",))), out, progress=False).save(out)
+    save_report(
+        run_trial(_trial(recipe=short(corruptions=("contrast:5",))), out, progress=False), out
+    )
     return out
 
 

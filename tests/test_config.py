@@ -20,7 +20,7 @@ from resnet_variants import (
     register_attention,
     register_model,
 )
-from resnet_variants.blocks.attention import ATTENTION
+from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.registry import _ALIASES, _MODELS
 
 from .families import each_family, small

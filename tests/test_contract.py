@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_variants import Network, build, config_from_dict, create_model
-from resnet_variants.registry import build_on
+from resnet_variants.builders import build_on
 
 from .families import CLASSES, each_family, each_kind, representative, small, small_config
 

@@ -14,7 +14,7 @@ from resnet_variants import (
     register_attention,
     register_model,
 )
-from resnet_variants.blocks.attention import ATTENTION
+from resnet_variants.blocks.gates import ATTENTION
 
 
 @pytest.mark.parametrize(

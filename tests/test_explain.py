@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_variants import Network, build, create_model
-from resnet_variants.blocks.attention import ATTENTION, Gate
 from resnet_variants.blocks.attention_module import Mask
+from resnet_variants.blocks.gates import ATTENTION, Gate
 from resnet_variants.blocks.selection import Selection
 from resnet_variants.blocks.self_calibrated import SelfCalibratedConv
 from resnet_variants.explain import (

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from resnet_variants import create_model, profile
-from resnet_variants.blocks.attention import ATTENTION
+from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.blocks.inception import MaxPoolUp
 
 SHORT = {"bn_inception": {}, "inception_resnet_v2": {"layers": (1, 1, 1)}}

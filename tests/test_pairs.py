@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from resnet_variants import build
-from resnet_variants.blocks.attention import ATTENTION
 from resnet_variants.blocks.convs import CONVS
+from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.blocks.residual import ATTENTION_AT
 from resnet_variants.blocks.shortcuts import SHORTCUTS
 from resnet_variants.blocks.stems import POOLS, STEMS

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_variants import build, create_model, initialise, list_models, profile
-from resnet_variants.blocks.attention import ATTENTION
+from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.blocks.residual import ResidualUnit
 from resnet_variants.blocks.shuffle import ChannelShuffle, Join, ShuffleUnit, Split
 from resnet_variants.builders.shufflenet import ShuffleNetV1Config, ShuffleNetV2Config

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from resnet_variants import Network, create_model, list_models, model_info
-from resnet_variants.registry import build_on, model_config
+from resnet_variants.builders import build_on
+from resnet_variants.registry import model_config
 
 from .families import CLASSES, each_family, each_kind, small
 

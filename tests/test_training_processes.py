@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_variants.storage import read_json
 from resnet_variants.training import train
-from resnet_variants.training.rundir import read_json
 
 from .training_runs import environment, short, tiny, weights
 

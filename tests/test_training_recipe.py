@@ -80,7 +80,7 @@ def test_bad_files(tmp_path: Path, text: str | None, message: str) -> None:
 
 
 def test_every_field_is_documented() -> None:
-    from resnet_variants.comparison.cli import _HELP
+    from resnet_variants.cli.training import _HELP
 
     plain = {"optimizer", "momentum", "nesterov", "weight_decay", "schedule"}
     for field in dataclasses.fields(Recipe):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_variants.storage import locked, read_json, write_atomically
 from resnet_variants.training import Recipe, Result, train
 from resnet_variants.training.loop import RunBusy
-from resnet_variants.training.rundir import locked, read_json, write_atomically
 
 from .training_runs import equal, kill, scores, short, start, tiny, weights
 

@@ -10,12 +10,12 @@ import torchvision
 from PIL import Image
 
 from resnet_variants import build, create_model, initialise, load, model_config
-from resnet_variants.blocks.attention import ATTENTION
+from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.checkpoints import weights_info
 from resnet_variants.checkpoints.models import weights_of
 from resnet_variants.checkpoints.preprocessing import class_names, transforms_for
 from resnet_variants.cli import main
-from resnet_variants.export.cli import export
+from resnet_variants.cli.export import export
 from resnet_variants.network import Network
 from resnet_variants.photographs import read_image
 from resnet_variants.training import Recipe, load_data, train

@@ -9,7 +9,7 @@ same command goes on; started twice, two processes share the work.
 import sys
 
 from resnet_variants import model_config
-from resnet_variants.comparison import Trial, run_trial
+from resnet_variants.comparison import Trial, run_trial, save_report
 from resnet_variants.comparison.tables import terminal
 from resnet_variants.training import Recipe
 
@@ -32,7 +32,7 @@ def main(data: str, out: str) -> None:
         seeds=range(5),
     )
     report = run_trial(trial, out)
-    report.save(out)
+    save_report(report, out)
     print(terminal(report))
 
 

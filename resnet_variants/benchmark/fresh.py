@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from .measure import Times, timed
+from .timing import Times, timed
 from .ways import PEERS, make_step, make_way, peer_network
 
 KEEP = "+keep"
@@ -38,7 +38,7 @@ class Task:
 def run(task: Task) -> tuple[Times, float]:
     """(CPU and wall seconds of each repeat, peak memory of this process in MiB)."""
     from ..deploy import keep_freed_memory
-    from ..registry import create_model
+    from ..factory import create_model
 
     torch.set_num_threads(task.threads)
     if task.way.endswith(KEEP):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..deploy.convolutions import PackedConv
+from ..factory import create_model
 from ..network import Network
 from ..profiling import profile
-from ..registry import create_model, resolve_name
+from ..registry import resolve_name
+from .fresh import Task, in_turns
+from .timing import Times, least, median, ratio, spread, timed
 from .ways import EAGER, PEERS, make_step, make_way, peer_network, share_weights
-
-Times = list[tuple[float, float]]
-"""(busy seconds, wall seconds) of each run. Busy: process CPU time; of an accelerator the time
-until it is done"""
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,8 @@ def measure(
         runs | yardsticks, rounds, f"{name}, batch {batch}", device, inference=not train
     )
     # What the machine can do at best: nothing else may have run beside it.
-    peak = 2 * side**3 / _least(times["peak"])
-    bandwidth = 2 * 4 * block.numel() / _least(times["copy"])
+    peak = 2 * side**3 / least(times["peak"])
+    bandwidth = 2 * 4 * block.numel() / least(times["copy"])
     return _rows(
         name,
         batch,
@@ -139,8 +137,6 @@ def measure_fresh(
 ) -> list[Row]:
     """The same with ``processes`` processes of its own for each way: with peak memory, without
     the machine's peak and the floor."""
-    from .fresh import Task, in_turns
-
     ways += tuple(peer for peer in against if peer_network(peer, name) is not None)
     tasks = [Task(name, way, batch, size, torch.get_num_threads(), train, rounds) for way in ways]
     found = dict(zip(ways, in_turns(tasks, processes), strict=True))
@@ -187,10 +183,10 @@ def _rows(
             images_per_second=batch / statistics.median(wall for _, wall in spent),
             wall_ms=1e3 * statistics.median(wall for _, wall in spent),
             busy_ms=1e3 * median(spent),
-            spread=_spread([busy for busy, _ in spent]),
-            to_peer=_ratio(times[reference], spent) if reference else None,
+            spread=spread([busy for busy, _ in spent]),
+            to_peer=ratio(times[reference], spent) if reference else None,
             of_peak=flops / median(spent) / peak if peak else None,
-            of_floor=_ratio(spent, floor_times) if floor_times else None,
+            of_floor=ratio(spent, floor_times) if floor_times else None,
             gflops=counts.flops / 1e9,
             intensity=intensity,
             roof=roof,
@@ -199,20 +195,6 @@ def _rows(
         )
         for way, spent in times.items()
     ]
-
-
-def timed(run: Callable[[], Any], device: str = "cpu") -> tuple[float, float]:
-    """(busy seconds, wall seconds) of one run."""
-    if torch.device(device).type == "cpu":
-        cpu, wall = time.process_time(), time.perf_counter()
-        run()
-        return time.process_time() - cpu, time.perf_counter() - wall
-    torch.accelerator.synchronize()
-    wall = time.perf_counter()
-    run()
-    torch.accelerator.synchronize()
-    wall = time.perf_counter() - wall
-    return wall, wall
 
 
 def _rounds(
@@ -266,24 +248,3 @@ def floor(model: Network, images: Tensor) -> Callable[[], None]:
 def _difference(found: Any, expected: Any) -> float:
     a, b = (x if isinstance(x, Tensor) else x[0] for x in (found, expected))
     return ((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item()
-
-
-def median(times: Times) -> float:
-    """Median busy seconds."""
-    return max(statistics.median(busy for busy, _ in times), 1e-9)
-
-
-def _least(times: Times) -> float:
-    return max(min(busy for busy, _ in times), 1e-9)
-
-
-def _ratio(over: Times, under: Times) -> float:
-    pairs = zip(over, under, strict=True)
-    return statistics.median(a / max(b, 1e-9) for (a, _), (b, _) in pairs)
-
-
-def _spread(values: list[float]) -> float:
-    if len(values) < 2:
-        return 0.0
-    low, middle, high = statistics.quantiles(values, n=4)
-    return (high - low) / max(middle, 1e-9)

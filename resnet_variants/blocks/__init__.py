@@ -6,18 +6,16 @@ from .attention import (
     SE,
     SEGC,
     SSA,
-    ChannelGate,
-    Gate,
     GroupSalient,
     Salient,
     SEVar1,
     SEVar2,
     SEVar3,
     eca_kernel_size,
-    register_attention,
 )
 from .convs import PlainConv, register_conv
 from .drop_path import DropPath
+from .gates import ChannelGate, Gate, register_attention
 from .head import Head
 from .layers import Conv2d, ConvNormAct, FrozenBatchNorm2d, GroupNorm, Linear, skip_init
 from .res2net import Res2Conv

@@ -1,68 +1,18 @@
-"""Gates: attention that multiplies a feature map, (N, C, H, W) to the same shape.
+"""The gates: attention that multiplies a feature map, (N, C, H, W) to the same shape.
 
 A gate is an ordinary module and works alone: ``SE(256)(torch.rand(2, 256, 14, 14))``.
-``@register_attention("name")`` makes one of your own a value of every family's ``attention``:
-a module class that takes the number of channels first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..choices import Registry
+from .gates import ChannelGate, Gate, register_attention
 from .layers import Conv2d, ExcitationLinear, NormFactory
-
-GateFactory = Callable[..., nn.Module]
-G = TypeVar("G", bound=GateFactory)
-
-ATTENTION: Registry[GateFactory] = Registry("attention")
-
-
-def register_attention(name: str) -> Callable[[G], G]:
-    """Make a gate class available as ``attention=name`` in every family.
-
-    The class takes the number of channels first; what other arguments it has become valid in
-    ``attention_args``. An argument called ``norm_layer`` receives the network's normalisation.
-    Raises ValueError when the name is taken.
-    """
-    return ATTENTION.register(name)  # type: ignore[return-value]
-
-
-class Gate(nn.Module):
-    """A gate that says what it multiplies with: subclasses give ``weights(x)``.
-
-    The split lets a residual unit fuse the gate with the shortcut's addition. ``self.gate`` is
-    the module that makes the weights last (a sigmoid), so a hook on it sees them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate: nn.Module = nn.Sigmoid()
-
-    def weights(self, x: Tensor) -> Tensor:
-        """What ``x`` is multiplied with: broadcasts to (N, C, H, W)."""
-        raise NotImplementedError(f"{type(self).__name__} must define weights(x)")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weights(x)
-
-
-class ChannelGate(Gate):
-    """A gate with one weight a channel, made from the global mean: ``excitation`` maps
-    (N, C) to (N, C) before the sigmoid."""
-
-    def excitation(self, y: Tensor) -> Tensor:
-        """From the means (N, C) to what the sigmoid makes weights of."""
-        raise NotImplementedError(f"{type(self).__name__} must define excitation(y)")
-
-    def weights(self, x: Tensor) -> Tensor:
-        return self.gate(self.excitation(x.mean((2, 3))))[:, :, None, None]
 
 
 @register_attention("se")

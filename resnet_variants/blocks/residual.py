@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .attention import Gate
 from .drop_path import DropPath
+from .gates import Gate
 
 ATTENTION_AT = ("standard", "inner", "pre", "post", "identity")
 

@@ -1,6 +1,10 @@
 """Networks from parts. A builder knows the papers, never a checkpoint or a file."""
 
+from __future__ import annotations
+
 from typing import Any
+
+import torch
 
 from ..config import BUILDERS, NetworkConfig, config_from_dict, register_builder
 from ..network import Network
@@ -43,6 +47,7 @@ __all__ = [
     "build_anynet",
     "build_bn_inception",
     "build_inception_resnet_v2",
+    "build_on",
     "build_ran",
     "build_regnet",
     "build_resnet",
@@ -65,3 +70,20 @@ def build(config: NetworkConfig) -> Any:
     network = make(config)
     assert isinstance(network, Network)
     return network
+
+
+def build_on(
+    config: NetworkConfig,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Network:
+    """Build a network directly on a device (``"meta"`` too) and in a type."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point type, not {dtype}.")
+    if device is None:
+        model = build(config)
+    else:
+        with torch.device(device):
+            model = build(config)
+    return model.to(dtype) if dtype is not None else model

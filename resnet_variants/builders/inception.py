@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from ..blocks.attention import GateFactory
 from ..blocks.drop_path import drop_path_rates
+from ..blocks.gates import GateFactory, check_gate, make_gate
 from ..blocks.head import Head
 from ..blocks.inception import Concat, Enlarge, Inception, MaxPoolUp, ScaledResidual
 from ..blocks.layers import ConvNormAct, act_factory, norm_factory
@@ -22,7 +22,6 @@ from ..blocks.stems import Stem
 from ..choices import check_choice
 from ..config import NetworkConfig, register_builder
 from ..network import Network, StageInfo
-from .stages import check_gate, make_gate
 
 # Channels of a block's branches: 1x1; reduction and 3x3; reduction and two 3x3; pooling's 1x1.
 # Without 1x1 the block strides and the pooling has no convolution. "max" pools by the maximum.

@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from ..blocks.attention import GateFactory
 from ..blocks.attention_module import LEARNING, MASKS, AttentionModule, Mask
 from ..blocks.drop_path import drop_path_rates
+from ..blocks.gates import GateFactory, check_gate, make_gate
 from ..blocks.head import Head
 from ..blocks.inception import Enlarge, ResidualInception
 from ..blocks.layers import ConvNormAct, act_factory, norm_factory
@@ -30,7 +30,6 @@ from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
 from ..config import NetworkConfig, check_count, register_builder
 from ..network import Network, StageInfo
-from .stages import check_gate, make_gate
 
 UNITS = ("resnet", "resnext", "inception")
 

@@ -13,12 +13,12 @@ from itertools import groupby
 from typing import Any, ClassVar
 
 from ..blocks.attention import SE
+from ..blocks.gates import resolve_gate
 from ..blocks.layers import make_divisible
 from ..choices import check_choice
 from ..config import check_count, register_builder
 from ..network import Network
 from .residual import ResidualConfig, StageShape, build_residual
-from .stages import resolve_gate
 
 QUANTUM = 8
 ROUNDINGS = ("pycls", "torchvision")

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from ..blocks.attention import GateFactory
 from ..blocks.convs import GIVEN, ConvFactory, mid_channels, resolve_conv
 from ..blocks.drop_path import drop_path_rates
+from ..blocks.gates import GateFactory, check_gate, make_gate
 from ..blocks.head import Head
 from ..blocks.layers import act_factory, check_args, norm_factory
 from ..blocks.residual import ATTENTION_AT
@@ -20,7 +20,7 @@ from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
 from ..config import NetworkConfig, check_count
 from ..network import Network, StageInfo
-from .stages import StageSpec, UnitParts, check_gate, dilated, make_gate, make_stage
+from .stages import StageSpec, UnitParts, dilated, make_stage
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from ..blocks.attention import GateFactory
 from ..blocks.drop_path import drop_path_rates
+from ..blocks.gates import GateFactory, check_gate, make_gate
 from ..blocks.head import Head
 from ..blocks.layers import ActFactory, ConvNormAct, NormFactory, act_factory, norm_factory
 from ..blocks.shuffle import SHUFFLE_ORDERS, ChannelShuffle, Join, ShuffleUnit, Split
@@ -22,7 +22,7 @@ from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
 from ..config import NetworkConfig, check_count, register_builder
 from ..network import Network, StageInfo
-from .stages import check_gate, dilated, make_gate
+from .stages import dilated
 
 
 @dataclass(frozen=True, kw_only=True)

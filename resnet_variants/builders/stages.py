@@ -2,80 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
-from ..blocks.attention import ATTENTION, GateFactory
 from ..blocks.convs import ConvFactory, PlainConv
-from ..blocks.layers import ActFactory, ConvNormAct, NormFactory, check_args
+from ..blocks.layers import ActFactory, ConvNormAct, NormFactory
 from ..blocks.residual import BasicUnit, Bottleneck
 from ..blocks.shortcuts import make_shortcut
-
-AttentionValue = str | GateFactory | None
-
-
-def resolve_gate(attention: AttentionValue) -> GateFactory | None:
-    """The gate class for a registered name, or the user's own class or function."""
-    if attention is None or attention == "none":
-        return None
-    if callable(attention):
-        return attention
-    return ATTENTION[attention]
-
-
-def check_gate(attention: AttentionValue, args: Mapping[str, Any]) -> None:
-    """Refuse an unknown gate, or arguments that it does not take."""
-    gate = resolve_gate(attention)
-    if gate is not None:
-        check_args("attention", attention, gate, args)
-    elif args:
-        raise ValueError(f"attention_args={dict(args)} without attention: name the gate.")
-
-
-def make_gate(
-    attention: AttentionValue,
-    args: Mapping[str, Any],
-    channels: int,
-    in_channels: int,
-    *,
-    norm: NormFactory,
-) -> nn.Module | None:
-    """Build a gate for ``channels``, in a unit of ``in_channels``.
-
-    One of the user's own is tried: it must keep the shape.
-    """
-    gate = resolve_gate(attention)
-    if gate is None:
-        return None
-    args = dict(args)
-    if "norm_layer" in inspect.signature(gate).parameters:
-        args.setdefault("norm_layer", norm)
-    module = gate(channels, **args)
-    if not any(gate is ATTENTION[name] for name in _OWN):
-        _check_shape(attention, module, channels)
-    return module
-
-
-_OWN = tuple(ATTENTION)  # tested already; a user's gate is tried at creation
-
-
-def _check_shape(attention: AttentionValue, gate: nn.Module, channels: int) -> None:
-    like = next(gate.parameters(), torch.empty(0))
-    x = torch.zeros(2, channels, 8, 8, device=like.device, dtype=like.dtype)
-    training = gate.training
-    with torch.no_grad():
-        shape = tuple(gate.eval()(x).shape)
-    gate.train(training)
-    if shape != tuple(x.shape):
-        raise ValueError(
-            f"attention={attention!r} changes the shape: a gate maps (N, C, H, W) to the same, "
-            f"but this one made {shape} of {tuple(x.shape)}."
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

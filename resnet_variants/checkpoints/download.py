@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from ..registry import build_on, model_config
+from ..builders import build_on
+from ..registry import model_config
 from .catalogue import Weights, list_weights
 from .errors import CheckpointError, HashError, WeightsUnavailableError
 from .files import read_checkpoint

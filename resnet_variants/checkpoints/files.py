@@ -22,6 +22,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from ..storage import atomic
 from .containers import directory, read_pickle, read_safetensors, read_zip
 from .errors import BadTensorError, BrokenFileError, CheckpointError, UnsafeFileError
 from .pickles import CodeError, MalformedError, Odd
@@ -213,26 +214,6 @@ def _near_files(path: Path) -> str:
     if not path.parent.is_dir():
         return f" There is no directory {path.parent} either."
     return _weight_files(path.parent)
-
-
-@contextlib.contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends without error,
-    and is removed otherwise: nobody ever sees half a file."""
-    path = Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's files are the user's alone
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_checkpoint(

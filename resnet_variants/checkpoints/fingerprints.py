@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..registry import create_model, list_models
+from ..builders import build_on
+from ..registry import list_models, model_config
 from .matching import fingerprint
 
 
@@ -15,7 +16,7 @@ def lines() -> list[str]:
     """A line a model: its name and the fingerprint of its tensors."""
     rows = ["model,fingerprint"]
     for name in list_models():
-        state = create_model(name, device="meta").state_dict()
+        state = build_on(model_config(name), device="meta").state_dict()
         rows.append(f"{name},{fingerprint(tensor.shape for tensor in state.values())}")
     return rows
 

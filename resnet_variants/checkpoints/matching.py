@@ -11,10 +11,11 @@ from importlib import resources
 
 from torch import Tensor
 
+from ..builders import build_on
 from ..choices import unknown
 from ..config import NetworkConfig
 from ..network import Network
-from ..registry import build_on, list_models, model_config
+from ..registry import list_models, model_config
 from .dialects import DIALECTS, OWN, Pair, strip_prefixes
 from .errors import CheckpointError, UnknownDialectError
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from ..blocks.layers import skip_init
+from ..builders import build_on
 from ..config import NetworkConfig, config_from_dict
 from ..network import Network
-from ..registry import build_on
 from .catalogue import Weights, weights_from_dict, weights_info
 from .errors import CheckpointError
 from .files import Checkpoint, read_checkpoint, shown, write_checkpoint

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..builders import build_on
 from ..choices import check_choice
 from ..network import Network
-from ..registry import build_on
 from .dialects import DIALECTS, OWN, Pair
 from .errors import BadTensorError, MismatchError
 from .files import Checkpoint

@@ -2,5 +2,6 @@
 
 from .report import Report
 from .trial import Trial, run_trial
+from .writing import save_report
 
-__all__ = ["Report", "Trial", "run_trial"]
+__all__ = ["Report", "Trial", "run_trial", "save_report"]

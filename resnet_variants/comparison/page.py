@@ -5,13 +5,11 @@ from __future__ import annotations
 import html as markup
 import json
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .plots import curve
+from .report import Report
 from .tables import cells
-
-if TYPE_CHECKING:
-    from .report import Report
 
 
 def html(report: Report) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .report import Report
 from .statistics import summarise
-
-if TYPE_CHECKING:
-    from .report import Report
 
 
 def save_plots(report: Report, folder: Path) -> list[Path]:

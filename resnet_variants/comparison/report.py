@@ -1,4 +1,4 @@
-"""The report of one or several trials: rows of means, differences, and every form of them."""
+"""The report of one or several trials, as data: rows of means and differences."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..choices import unknown
+from ..storage import read_json
 from ..training.recipe import Recipe
 from ..training.result import Result
-from ..training.rundir import RESULT, make_folder, read_json, write_atomically, write_json
+from ..training.rundir import RESULT
 from .statistics import Difference, Summary, holm, paired_difference, summarise
 
 
@@ -125,28 +125,6 @@ class Report:
             )
         return cls(_corrected(rows), baseline, confidence, twice)
 
-    def save(self, out: str | Path, *, plots: bool = True) -> list[Path]:
-        """Write every form of the report into a folder and return the files."""
-        from . import page, tables
-
-        folder = make_folder(Path(out))
-        written = {
-            "report.csv": tables.csv_table(self),
-            "runs.csv": tables.csv_runs(self),
-            "report.md": tables.markdown_report(self),
-            "report.tex": tables.latex(self),
-            "report.html": page.html(self),
-        }
-        for name, text in written.items():
-            write_atomically(folder / name, partial(_encoded, text))
-        write_json(folder / "report.json", self.to_dict())
-        paths = [folder / name for name in (*written, "report.json")]
-        if plots:
-            from .plots import save_plots
-
-            paths += save_plots(self, folder)
-        return paths
-
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values, without the curves of single runs."""
         return {
@@ -179,10 +157,6 @@ class Report:
     def unreadable(self) -> dict[str, str]:
         """Images that some run left out, and why."""
         return {k: v for row in self.rows for run in row.runs for k, v in run.unreadable.items()}
-
-
-def _encoded(text: str, file: BinaryIO) -> None:
-    file.write(text.encode())
 
 
 SCORES = ("top1", "top5", "test_loss", "train_speed", "test_speed", "train_memory", "seconds")

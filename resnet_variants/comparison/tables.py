@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from ..text import table
+from .report import Report, Row
 from .statistics import Difference, Summary
-
-if TYPE_CHECKING:
-    from .report import Report, Row
 
 Cell = Callable[[Summary], str]
 
@@ -94,8 +92,6 @@ def cells(
 
 def terminal(report: Report) -> str:
     """An aligned table."""
-    from ..commands import table
-
     return table(*cells(report, TERMINAL))
 
 

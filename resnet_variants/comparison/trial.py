@@ -19,11 +19,11 @@ from tqdm import tqdm
 from ..choices import check_choice, unknown
 from ..config import NetworkConfig
 from ..registry import model_config
+from ..storage import make_folder, read_json, write_json
 from ..training.data import load_data
 from ..training.engine import make_accelerator
 from ..training.loop import RunBusy, Trainer, check, resolve, train
 from ..training.recipe import Recipe
-from ..training.rundir import make_folder, read_json, write_json
 from ..training.start import starting
 from .processes import helpers
 from .report import Report

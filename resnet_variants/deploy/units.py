@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..blocks.attention import Gate
+from ..blocks.gates import Gate
 from ..blocks.inception import ResidualInception, ScaledResidual
 from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActUnit

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..blocks.attention import GateFactory
-from ..builders.stages import check_gate, make_gate, resolve_gate
+from ..blocks.gates import GateFactory, check_gate, make_gate, resolve_gate
 from ..choices import unknown
 from .watching import output_shapes
 

@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from ..factory import create_model
 from ..network import Network
-from ..registry import create_model, image_size
+from ..registry import image_size
 from .boxes import Box, Column, differing, network_column, trace, unit_column
 
 # Inches. Two columns are as wide as a page of text, so that they can be read there.

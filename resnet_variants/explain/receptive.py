@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from ..blocks.attention import Gate
+from ..blocks.gates import Gate
 from ..blocks.inception import MaxPoolUp
 from ..blocks.layers import ACTIVATIONS
 from ..blocks.selection import Selection

@@ -30,6 +30,7 @@ from ..finetune import BATCH_NORMS, freeze
 from ..network import initialise
 from ..profiling import Profile, profile
 from ..registry import model_config
+from ..storage import locked, make_folder
 from .augment import Normalise, batch_mix, evaluation_transform
 from .captured import captured_step
 from .data import Data, load_data
@@ -40,7 +41,7 @@ from .measure import inference_speed, training_memory
 from .optim import learning_rate, make_optimizer
 from .recipe import Recipe
 from .result import Result
-from .rundir import CHECKPOINT, RunFolder, locked, make_folder
+from .rundir import CHECKPOINT, RunFolder
 from .start import Start, describe, fill, starting
 
 _LOG = logging.getLogger(__name__)
@@ -465,8 +466,8 @@ class Trainer:
             macs=counts.macs,
             memory_access=counts.memory_access,
             train_speed=speeds[len(speeds) // 2],
-            test_speed=inference_speed(self) if whole else None,
-            train_memory=training_memory(self) if whole else None,
+            test_speed=self._inference_speed() if whole else None,
+            train_memory=self._training_memory() if whole else None,
             wait=sorted(line["wait"] for line in self.history)[len(self.history) // 2],
             epochs=self.epochs,
             seconds=sum(
@@ -553,6 +554,19 @@ class Trainer:
         self.loss.copy_(state["loss"])
         self.worked, self.waited = state["worked"], state["waited"]
         self.diverged = state.get("diverged")
+
+    def _inference_speed(self) -> float:
+        images = self._noise(self.recipe.batch_size)
+        return inference_speed(self.network, images, self.accelerator.autocast)
+
+    def _training_memory(self) -> int:
+        processes = self.accelerator.num_processes
+        images = self._noise(self.recipe.batch_size // self.recipe.accumulate // processes)
+        return training_memory(self.network, images, self.optimizer, self.accelerator.autocast)
+
+    def _noise(self, batch: int) -> torch.Tensor:
+        images = torch.randn(batch, *self.data.shape, device=self.device)
+        return images.contiguous(memory_format=self.layout)
 
     def _weights(self, network: nn.Module) -> dict[str, Any]:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -4,49 +4,49 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from statistics import median
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from .loop import Trainer
+Autocast = Callable[[], AbstractContextManager[object]]
 
 SECONDS = 0.5
 """how long inference is measured, after one batch that is not counted"""
 
 
 @torch.no_grad()
-def inference_speed(trainer: Trainer) -> float:
-    """Images/s of the forward pass in batches of the recipe's size: the median batch."""
-    network = trainer.network
-    images = torch.randn(trainer.recipe.batch_size, *trainer.data.shape, device=trainer.device)
-    images = images.contiguous(memory_format=trainer.layout)
+def inference_speed(network: nn.Module, images: Tensor, autocast: Autocast) -> float:
+    """Images/s of the forward pass in batches as ``images``: the median batch."""
     was_training = network.training
     network.eval()
     times: list[float] = []
-    with trainer.accelerator.autocast():
+    with autocast():
         network(images)
         while len(times) < 5 or sum(times) < SECONDS:
-            _wait(trainer.device)
+            _wait(images.device)
             started = time.perf_counter()
             network(images)
-            _wait(trainer.device)
+            _wait(images.device)
             times.append(time.perf_counter() - started)
     network.train(was_training)
     return len(images) / median(times)
 
 
-def training_memory(trainer: Trainer) -> int:
-    """Bytes of a training step.
+def training_memory(
+    network: nn.Module, images: Tensor, optimizer: torch.optim.Optimizer, autocast: Autocast
+) -> int:
+    """Bytes of a training step on ``images``, a process's part of a batch.
 
     On a GPU the peak that torch allocated. A CPU's allocator does not count: there weights,
-    gradients and the optimiser's state plus the tensors that the forward pass of a process's
-    part of a batch keeps for the backward pass.
+    gradients and the optimiser's state plus the tensors that the forward pass keeps for the
+    backward pass.
     """
-    if trainer.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(trainer.device)
-    network = copy.deepcopy(trainer.network).train()
+    if images.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(images.device)
+    network = copy.deepcopy(network).train()
     parameters = list(network.parameters())
     known = {p.untyped_storage().data_ptr() for p in parameters}
     kept: dict[int, int] = {}
@@ -57,13 +57,10 @@ def training_memory(trainer: Trainer) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    recipe = trainer.recipe
-    batch = recipe.batch_size // recipe.accumulate // trainer.accelerator.num_processes
-    images = torch.randn(batch, *trainer.data.shape).contiguous(memory_format=trainer.layout)
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with hooks, trainer.accelerator.autocast():
+    with hooks, autocast():
         output = network(images)  # alive until counted, so that no address is used twice
-    states = trainer.optimizer.state.values()
+    states = optimizer.state.values()
     state = sum(v.nbytes for s in states for v in s.values() if isinstance(v, torch.Tensor))
     del output
     return 2 * sum(p.nbytes for p in parameters) + state + sum(kept.values())

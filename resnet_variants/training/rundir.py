@@ -11,11 +11,9 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import threading
-import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +24,7 @@ from torch.utils._pytree import tree_map
 from ..checkpoints.catalogue import Weights
 from ..checkpoints.models import described
 from ..config import config_from_dict
+from ..storage import make_folder, read_json, write_atomically, write_json
 from .identity import differences, state_digest
 from .recipe import Recipe
 
@@ -38,88 +37,6 @@ RUN, LOG, CHECKPOINT, RESULT, WEIGHTS, PREDICTIONS, FAILED = (
     "predictions.safetensors",
     "failed.json",
 )
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file so that a reader, or a machine after a power cut, finds the old or the new."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with open(part, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically."""
-    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON. Raises ValueError that names a file which is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged, not JSON: {error}") from error
-
-
-def make_folder(path: Path) -> Path:
-    """A folder that can be written, or ValueError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path) as file:  # a name of its own: others may try, too
-            file.write(b"1")
-    except OSError as error:
-        raise ValueError(f"The output folder {str(path)!r} cannot be written: {error}") from error
-    return path
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold a folder against other processes; False when one holds it. Ends with the process:
-    its loader processes, which may outlive it by seconds, do not inherit it."""
-    if os.name != "posix":
-        yield True
-        return
-    import fcntl
-
-    with open(path / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        _HELD.add(file)
-        try:
-            yield True
-        finally:
-            _HELD.discard(file)
-
-
-_HELD: set[Any] = set()
-
-
-def _let_go() -> None:
-    """In a forked process: close what the parent holds, which alone unlocks nothing."""
-    for file in list(_HELD):
-        file.close()
-    _HELD.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
 
 
 class RunFolder:

@@ -1,8 +1,9 @@
 """The command line, ``resnet-variants``: a table of typed functions.
 
-A command is a plain function with type hints and a docstring, in the module that it belongs to;
-tyro makes its options from them. A line in ``COMMANDS`` adds it. The module is imported when the
-command runs, so that ``resnet-variants list`` waits for no plotting library.
+A command is a plain function with type hints and a docstring; tyro makes its options from them.
+A line in ``COMMANDS`` adds it. Commands may use every other package, and none uses them. The
+module is imported when the command runs, so that ``resnet-variants list`` waits for no plotting
+library.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .choices import unknown
+from ..choices import unknown
 
 PROG = "resnet-variants"
 
@@ -22,25 +23,25 @@ class Command(NamedTuple):
     """Where a command's function is, what it does, and the extra that it needs, if any."""
 
     target: str
-    """``module:function``, the module inside this package"""
+    """``module:function``, the module in this package"""
     summary: str
     extra: str | None = None
 
 
 COMMANDS: dict[str, Command] = {
-    "list": Command("commands:list_", "names of the zoo that match a pattern"),
-    "info": Command("commands:info", "counts, paper, aliases, weights, configuration of a model"),
+    "list": Command("models:list_", "names of the zoo that match a pattern"),
+    "info": Command("models:info", "counts, paper, aliases, weights, configuration of a model"),
     "compare": Command(
-        "comparison.cli:compare", "train models under one recipe, over several seeds", "train"
+        "training:compare", "train models under one recipe, over several seeds", "train"
     ),
-    "train": Command("comparison.cli:train", "train one model", "train"),
-    "report": Command("comparison.cli:report", "tables and plot of a finished comparison", "train"),
-    "predict": Command("checkpoints.commands:predict", "what a network sees in an image"),
-    "explain": Command("explain.cli:explain", "pictures of what a network looks at", "explain"),
-    "draw": Command("explain.cli:draw", "a diagram of a network, or of two", "explain"),
-    "export": Command("export.cli:export", "a file for another runtime, checked", "export"),
+    "train": Command("training:train", "train one model", "train"),
+    "report": Command("training:report", "tables and plot of a finished comparison", "train"),
+    "predict": Command("weights:predict", "what a network sees in an image"),
+    "explain": Command("explain:explain", "pictures of what a network looks at", "explain"),
+    "draw": Command("explain:draw", "a diagram of a network, or of two", "explain"),
+    "export": Command("export:export", "a file for another runtime, checked", "export"),
     "benchmark": Command("benchmark:benchmark", "speed here, beside the peers", "bench"),
-    "convert": Command("checkpoints.commands:convert", "weights from one dialect to another"),
+    "convert": Command("weights:convert", "weights from one dialect to another"),
 }
 
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if args[0] == "--version":
-        from . import __version__
+        from .. import __version__
 
         print(f"{PROG} {__version__}")
         return 0
@@ -103,13 +104,9 @@ def _load(name: str, command: Command) -> Callable[..., Any]:
     try:
         return getattr(importlib.import_module(f"{__package__}.{module}"), function)
     except ModuleNotFoundError as error:
-        if command.extra is None or (error.name or "").startswith(__package__):
+        if command.extra is None or (error.name or "").startswith("resnet_variants"):
             raise
         raise ImportError(
             f"{name} needs {error.name}, which is not installed: "
             f'pip install "resnet-variants[{command.extra}]"'
         ) from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

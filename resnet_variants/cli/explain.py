@@ -11,15 +11,16 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from ..checkpoints.catalogue import Weights, list_weights, weights_info
-from ..checkpoints.commands import open_network
 from ..checkpoints.preprocessing import class_names, transforms_for
 from ..choices import unknown
+from ..explain.capture import capture_attention, gates
+from ..explain.draw import draw as draw_networks
+from ..explain.pictures import activation_figure, attention_figures, class_activation_map
+from ..factory import create_model
 from ..network import Network, initialise
 from ..photographs import read_image
-from ..registry import create_model, image_size, is_model
-from .capture import capture_attention, gates
-from .draw import draw as draw_networks
-from .pictures import activation_figure, attention_figures, class_activation_map
+from ..registry import image_size, is_model
+from .weights import open_network
 
 
 def explain(

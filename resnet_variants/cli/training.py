@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 import tyro
 
+from ..comparison.report import Report
+from ..comparison.tables import terminal
+from ..comparison.trial import Trial, parse_axis, run_trial
+from ..comparison.writing import save_report
 from ..training.loop import train as run_training
 from ..training.recipe import PRESETS, Recipe
-from .report import Report
-from .tables import terminal
-from .trial import Trial, parse_axis, run_trial
 
 
 def _field_help() -> dict[str, str]:
@@ -143,7 +144,7 @@ def _is_main() -> bool:
 
 
 def _show(found: Report, out: Path) -> None:
-    paths = found.save(out)
+    paths = save_report(found, out)
     print(terminal(found))
     if found.twice:
         print(f"\n{found.twice} runs were found twice and counted once.")

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..checkpoints.models import load
-from ..registry import create_model, is_model, resolve_name
-from .formats import FORMATS
-from .write import export_model
+from ..export.formats import FORMATS
+from ..export.write import export_model
+from ..factory import create_model
+from ..registry import is_model, resolve_name
 
 
 def export(

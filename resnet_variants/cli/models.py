@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
 from json import dumps
 
 from tqdm import tqdm
 
-from .choices import nearest
-from .profiling import Counts, profile
-from .registry import ModelInfo, list_families, list_models, model_info
+from ..choices import nearest
+from ..factory import ModelInfo, model_info
+from ..profiling import Counts, profile
+from ..registry import list_families, list_models
+from ..text import indent, short, table
 
 
 def list_(pattern: str = "*", /, *, family: str | None = None, counts: bool = False) -> None:
@@ -30,7 +31,7 @@ def list_(pattern: str = "*", /, *, family: str | None = None, counts: bool = Fa
         head += ["input", "parameters", "MACs", "paper"]
         for row in tqdm(rows, desc="counting", unit="model", leave=False):
             known = model_info(row[0])
-            row += [str(known.input_size), f"{known.params:,}", _short(known.macs), known.paper]
+            row += [str(known.input_size), f"{known.params:,}", short(known.macs), known.paper]
     print(table(head, rows))
 
 
@@ -54,31 +55,16 @@ def info(name: str, /, *, input_size: int | None = None, json: bool = False) -> 
         ("aliases", ", ".join(known.aliases) or "none"),
         ("image", f"{size} x {size}"),
         ("parameters", f"{counts.params:,}"),
-        ("MACs", f"{_short(counts.macs)} multiply-accumulates, {_short(counts.flops)} FLOPs"),
-        ("activations", _short(counts.activations)),
-        ("memory", f"{_short(counts.memory_access)}B read and written"),
+        ("MACs", f"{short(counts.macs)} multiply-accumulates, {short(counts.flops)} FLOPs"),
+        ("activations", short(counts.activations)),
+        ("memory", f"{short(counts.memory_access)}B read and written"),
         ("weights", ", ".join(weights.tag for weights in known.weights) or "none published"),
     ]
     print(known.name)
-    print(_indent(table(None, facts)))
-    print("\n" + _indent(_stages(counts.stages)))
+    print(indent(table(None, facts)))
+    print("\n" + indent(_stages(counts.stages)))
     fields = [(field, repr(value)) for field, value in known.config.to_dict().items()]
-    print("\nconfiguration\n" + _indent(table(None, fields)))
-
-
-def table(head: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> str:
-    """Columns of text, aligned; numbers to the right."""
-    rows = [[str(cell) for cell in row] for row in rows]
-    lines = [list(head), *rows] if head else rows
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    right = [all(row[i][:1].isdigit() for row in rows) for i in range(len(widths))]
-
-    def line(cells: Sequence[str]) -> str:
-        parts = zip(cells, widths, right, strict=True)
-        return "  ".join(f"{c:>{w}}" if r else f"{c:<{w}}" for c, w, r in parts).rstrip()
-
-    rule = ["  ".join("-" * width for width in widths)] if head else []
-    return "\n".join([*map(line, lines[: len(rule)]), *rule, *map(line, lines[len(rule) :])])
+    print("\nconfiguration\n" + indent(table(None, fields)))
 
 
 def _stages(stages: dict[str, Counts]) -> str:
@@ -86,27 +72,13 @@ def _stages(stages: dict[str, Counts]) -> str:
         (
             part,
             f"{counts.params:,}",
-            _short(counts.macs),
-            _short(counts.activations),
-            f"{_short(counts.memory_access)}B",
+            short(counts.macs),
+            short(counts.activations),
+            f"{short(counts.memory_access)}B",
         )
         for part, counts in stages.items()
     ]
     return table(("part", "parameters", "MACs", "activations", "memory"), rows)
-
-
-def _short(number: int) -> str:
-    """Four digits and the decimal prefix: 4.089 G."""
-    value, prefix = float(number), ""
-    for larger in ("k", "M", "G", "T"):
-        if value < 1000:
-            break
-        value, prefix = value / 1000, larger
-    return f"{value:.4g} {prefix}" if prefix else f"{number} "
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
 
 
 def _to_json(known: ModelInfo, counts: Counts, size: int) -> str:

@@ -9,15 +9,16 @@ import torch
 import tyro
 from torch import Tensor
 
+from ..checkpoints.catalogue import Weights, find_weights, list_weights, weights_info
+from ..checkpoints.dialects import OWN
+from ..checkpoints.files import write_checkpoint
+from ..checkpoints.loading import export_state_dict
+from ..checkpoints.models import build_filled, load, save, weights_of
+from ..checkpoints.preprocessing import class_names, transforms_for
+from ..factory import create_model
 from ..network import Network
 from ..photographs import read_image
-from ..registry import create_model, is_model, model_config
-from .catalogue import Weights, find_weights, list_weights, weights_info
-from .dialects import OWN
-from .files import write_checkpoint
-from .loading import export_state_dict
-from .models import build_filled, load, save, weights_of
-from .preprocessing import class_names, transforms_for
+from ..registry import is_model, model_config
 
 
 def convert(

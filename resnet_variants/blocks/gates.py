@@ -1,0 +1,123 @@
+"""What a gate is, and making one: attention that multiplies a feature map, (N, C, H, W) to the
+same shape. The gates themselves are beside this, in ``attention.py``.
+
+``@register_attention("name")`` makes one of your own a value of every family's ``attention``:
+a module class that takes the number of channels first.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..choices import Registry
+from .layers import NormFactory, check_args
+
+GateFactory = Callable[..., nn.Module]
+G = TypeVar("G", bound=GateFactory)
+
+ATTENTION: Registry[GateFactory] = Registry("attention")
+
+
+def register_attention(name: str) -> Callable[[G], G]:
+    """Make a gate class available as ``attention=name`` in every family.
+
+    The class takes the number of channels first; what other arguments it has become valid in
+    ``attention_args``. An argument called ``norm_layer`` receives the network's normalisation.
+    Raises ValueError when the name is taken.
+    """
+    return ATTENTION.register(name)  # type: ignore[return-value]
+
+
+class Gate(nn.Module):
+    """A gate that says what it multiplies with: subclasses give ``weights(x)``.
+
+    The split lets a residual unit fuse the gate with the shortcut's addition. ``self.gate`` is
+    the module that makes the weights last (a sigmoid), so a hook on it sees them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate: nn.Module = nn.Sigmoid()
+
+    def weights(self, x: Tensor) -> Tensor:
+        """What ``x`` is multiplied with: broadcasts to (N, C, H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} must define weights(x)")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weights(x)
+
+
+class ChannelGate(Gate):
+    """A gate with one weight a channel, made from the global mean: ``excitation`` maps
+    (N, C) to (N, C) before the sigmoid."""
+
+    def excitation(self, y: Tensor) -> Tensor:
+        """From the means (N, C) to what the sigmoid makes weights of."""
+        raise NotImplementedError(f"{type(self).__name__} must define excitation(y)")
+
+    def weights(self, x: Tensor) -> Tensor:
+        return self.gate(self.excitation(x.mean((2, 3))))[:, :, None, None]
+
+
+AttentionValue = str | GateFactory | None
+
+
+def resolve_gate(attention: AttentionValue) -> GateFactory | None:
+    """The gate class for a registered name, or the user's own class or function."""
+    if attention is None or attention == "none":
+        return None
+    if callable(attention):
+        return attention
+    return ATTENTION[attention]
+
+
+def check_gate(attention: AttentionValue, args: Mapping[str, Any]) -> None:
+    """Refuse an unknown gate, or arguments that it does not take."""
+    gate = resolve_gate(attention)
+    if gate is not None:
+        check_args("attention", attention, gate, args)
+    elif args:
+        raise ValueError(f"attention_args={dict(args)} without attention: name the gate.")
+
+
+def make_gate(
+    attention: AttentionValue,
+    args: Mapping[str, Any],
+    channels: int,
+    in_channels: int,
+    *,
+    norm: NormFactory,
+) -> nn.Module | None:
+    """Build a gate for ``channels``, in a unit of ``in_channels``.
+
+    One of the user's own is tried: it must keep the shape.
+    """
+    gate = resolve_gate(attention)
+    if gate is None:
+        return None
+    args = dict(args)
+    if "norm_layer" in inspect.signature(gate).parameters:
+        args.setdefault("norm_layer", norm)
+    module = gate(channels, **args)
+    if getattr(gate, "__module__", "") != f"{__package__}.attention":  # those are tested
+        _check_shape(attention, module, channels)
+    return module
+
+
+def _check_shape(attention: AttentionValue, gate: nn.Module, channels: int) -> None:
+    like = next(gate.parameters(), torch.empty(0))
+    x = torch.zeros(2, channels, 8, 8, device=like.device, dtype=like.dtype)
+    training = gate.training
+    with torch.no_grad():
+        shape = tuple(gate.eval()(x).shape)
+    gate.train(training)
+    if shape != tuple(x.shape):
+        raise ValueError(
+            f"attention={attention!r} changes the shape: a gate maps (N, C, H, W) to the same, "
+            f"but this one made {shape} of {tuple(x.shape)}."
+        )

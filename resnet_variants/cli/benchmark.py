@@ -1,0 +1,105 @@
+"""The command ``benchmark``."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+
+from ..benchmark import report
+from ..benchmark.fresh import KEEP
+from ..benchmark.measure import Row, measure, measure_fresh
+from ..benchmark.ways import EAGER, PEERS, known_ways
+from ..choices import check_choice
+
+
+def benchmark(
+    names: tuple[str, ...],
+    /,
+    *,
+    batch: tuple[int, ...] = (1, 16),
+    size: tuple[int, ...] = (224,),
+    threads: tuple[int, ...] = (),
+    ways: tuple[str, ...] = (),
+    against: tuple[str, ...] = (),
+    train: bool = False,
+    fresh: int = 0,
+    rounds: int = 7,
+    device: str = "cpu",
+    out: Path | None = None,
+) -> None:
+    """Measure networks eager, deployed, and beside their peers, in turns.
+
+    CPU time is of all threads; set OMP_WAIT_POLICY=PASSIVE so that idle threads do not spin.
+
+    Args:
+        names: models of the zoo
+        batch: batch sizes
+        size: sides of the images
+        threads: numbers of torch's threads; its own by default
+        ways: eager, channels_last, torch, inductor, onnxruntime, openvino, int8-onnxruntime,
+            int8-openvino. With --train or --device settings, of which + joins several: eager,
+            channels_last, bfloat16, inductor; with --train checkpointing, too; on a GPU tf32 and
+            cudagraphs, and eager is exact float32. By default eager, channels_last and, on a
+            CPU, torch. With --fresh each also as WAY+keep, which keeps freed memory in the
+            process
+        against: peers that have the network: timm, torchvision, pytorchcv
+        train: training steps, not inference
+        fresh: that many processes of its own for each way, for peak memory and WAY+keep; 0: all
+            ways in this process, beside the machine's peak and the network's floor
+        rounds: repeats of each way, after one that warms up
+        device: cpu, or an accelerator such as cuda
+        out: folder for benchmark.csv, .json and .md and, with matplotlib, roofline.svg and
+            scaling.svg
+    """
+    kind = _checked_device(device, fresh)
+    known = known_ways(kind, train)
+    ways = ways or (EAGER if train or kind != "cpu" else (*EAGER, "torch"))
+    of_settings = train or kind != "cpu"
+    for way in ways:
+        plain = way.removesuffix(KEEP)
+        for setting in plain.split("+") if of_settings else (plain,):
+            check_choice("ways", setting, known)
+        if way.endswith(KEEP) and not fresh:
+            raise ValueError(f"ways={way!r} sets the whole process's allocator: it needs --fresh.")
+    for peer in against:
+        check_choice("against", peer, PEERS)
+        if importlib.util.find_spec(peer) is None:
+            raise ImportError(f"against={peer!r} needs {peer}: pip install {peer}.")
+    rows: list[Row] = []
+    print(report.head())
+    before = torch.get_num_threads()
+    try:
+        for number in threads or (before,):
+            torch.set_num_threads(number)
+            for name in names:
+                for side in size:
+                    for each in batch:
+                        found = (
+                            measure_fresh(name, each, side, rounds, against, ways, train, fresh)
+                            if fresh
+                            else measure(name, each, side, rounds, against, ways, train, device)
+                        )
+                        rows += found
+                        print(*map(report.line, found), sep="\n", flush=True)
+    finally:
+        torch.set_num_threads(before)
+    if out is not None:
+        report.save(rows, out)
+
+
+def _checked_device(device: str, fresh: int) -> str:
+    """Its kind, if it is there."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is none that torch knows.") from error
+    here = torch.accelerator.current_accelerator(check_available=True)
+    if kind != "cpu":
+        if here is None or here.type != kind:
+            there = "cpu" if here is None else f"cpu, {here.type}"
+            raise ValueError(f"device={device!r} is not on this machine. Here: {there}.")
+        if fresh:
+            raise ValueError("--fresh measures a process's memory on a CPU: leave it out.")
+    return kind

@@ -1,0 +1,95 @@
+"""What a user asks for by name: joins names, weights and counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .builders import build_on
+from .config import NetworkConfig
+from .network import Network
+from .registry import entry, resolve_name
+
+if TYPE_CHECKING:
+    from .checkpoints.catalogue import Weights
+
+
+def create_model(
+    name: str,
+    *,
+    pretrained: bool | str | None = False,
+    checkpoint_path: str | Path | None = None,
+    allow_unverified: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    **config: Any,
+) -> Network:
+    """Create a network by name.
+
+    Every field of the family's configuration is an argument: ``num_classes``, ``in_chans``,
+    ``attention``, ``stem``, ``features_only``, … (``model_config(name)`` shows all).
+    ``pretrained`` takes published weights, True the default ones, a string those with that tag;
+    ``checkpoint_path`` a file in any dialect that the library knows. ``allow_unverified`` takes
+    published weights without a published hash, too.
+
+    Raises ValueError for an unknown name or value, or a combination that makes no sense, and
+    TypeError for an unknown argument; the message gives the nearest valid one.
+
+    >>> model = create_model("resnet50d", attention="ssa", num_classes=10)
+    """
+    changed = entry(name).config.replace(**config)
+    if pretrained not in (None, False) or checkpoint_path is not None:
+        from .checkpoints import create_with_weights
+
+        return create_with_weights(
+            resolve_name(name),
+            changed,
+            asked=config,
+            pretrained=pretrained,
+            checkpoint_path=checkpoint_path,
+            allow_unverified=allow_unverified,
+            device=device,
+            dtype=dtype,
+        )
+    return build_on(changed, device=device, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model."""
+
+    name: str
+    family: str
+    paper: str
+    aliases: tuple[str, ...]
+    params: int
+    """parameters"""
+    macs: int
+    """multiply-accumulates of convolutions and linear layers for one image of ``input_size``"""
+    input_size: int
+    weights: tuple[Weights, ...]
+    """published weights"""
+    config: NetworkConfig
+
+
+def model_info(name: str) -> ModelInfo:
+    """Family, paper, aliases, parameters, MACs (counted on the meta device) and weights."""
+    from .checkpoints.catalogue import list_weights
+    from .profiling import profile
+
+    known = entry(name)
+    counts = profile(known.name, input_size=known.input_size)
+    return ModelInfo(
+        name=known.name,
+        family=known.family,
+        paper=known.paper,
+        aliases=known.aliases,
+        params=counts.params,
+        macs=counts.macs,
+        input_size=known.input_size,
+        weights=tuple(list_weights(known.name)),
+        config=known.config,
+    )

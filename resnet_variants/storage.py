@@ -1,0 +1,103 @@
+"""Files and folders that are never half written, and locks on them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when the block ends without error,
+    and is removed otherwise: a reader, or a machine after a power cut, finds the old or the new."""
+    path = Path(path).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file by a function that takes it open, all at once or not at all."""
+    with atomic(path) as part, open(part, "wb") as file:
+        write(file)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON atomically."""
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON. Raises ValueError that names a file which is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged, not JSON: {error}") from error
+
+
+def make_folder(path: Path) -> Path:
+    """A folder that can be written, or ValueError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as file:  # a name of its own: others may try, too
+            file.write(b"1")
+    except OSError as error:
+        raise ValueError(f"The output folder {str(path)!r} cannot be written: {error}") from error
+    return path
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a folder against other processes; False when one holds it. Ends with the process:
+    its loader processes, which may outlive it by seconds, do not inherit it."""
+    if os.name != "posix":
+        yield True
+        return
+    import fcntl
+
+    with open(path / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        _HELD.add(file)
+        try:
+            yield True
+        finally:
+            _HELD.discard(file)
+
+
+_HELD: set[Any] = set()
+
+
+def _let_go() -> None:
+    """In a forked process: close what the parent holds, which alone unlocks nothing."""
+    for file in list(_HELD):
+        file.close()
+    _HELD.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

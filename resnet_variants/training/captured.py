@@ -9,20 +9,36 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .images import Batch, EpochBatches
+from .recipe import Recipe
 from .resident import ResidentImages
-
-if TYPE_CHECKING:
-    from .loop import Trainer
 
 _LOG = logging.getLogger(__name__)
 WARM_UP = 3
 """steps before recording, in which kernels are chosen and the optimiser makes its state"""
+
+
+class Training(Protocol):
+    """What is recorded of a training: the trainer has it."""
+
+    recipe: Recipe
+    accelerator: Any
+    device: torch.device
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    mix: Any
+    loss: Tensor
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Images and labels on the device."""
+
+    def part(self, images: Tensor, labels: Tensor, part: int) -> None:
+        """Compute one part of a batch; with the last one the optimiser takes its step."""
 
 
 class Graph(Protocol):
@@ -57,7 +73,7 @@ class CudaGraph:
 class CapturedStep:
     """The steps of ``trainer``, whose training images stay on the device, from one recording."""
 
-    def __init__(self, trainer: Trainer, images: ResidentImages, graph: Graph) -> None:
+    def __init__(self, trainer: Training, images: ResidentImages, graph: Graph) -> None:
         recipe = trainer.recipe
         shape = (recipe.accumulate, recipe.batch_size // recipe.accumulate)
         self.trainer, self.images, self.graph = trainer, images, graph
@@ -85,7 +101,7 @@ class CapturedStep:
         self.graph.replay()
 
 
-def captured_step(trainer: Trainer, images: object) -> CapturedStep | None:
+def captured_step(trainer: Training, images: object) -> CapturedStep | None:
     """The trainer's step as a CUDA graph, or None, with the reason in the log."""
     reason = why_not(trainer, images)
     if reason is None and not _capturable(trainer.optimizer, trainer.device):
@@ -98,7 +114,7 @@ def captured_step(trainer: Trainer, images: object) -> CapturedStep | None:
     return CapturedStep(trainer, images, CudaGraph())
 
 
-def why_not(trainer: Trainer, images: object) -> str | None:
+def why_not(trainer: Training, images: object) -> str | None:
     """Why the steps of a trainer cannot be captured; None when they can."""
     recipe = trainer.recipe
     reasons = {
@@ -126,7 +142,7 @@ def _capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
 
 
 @contextlib.contextmanager
-def _left_as_it_was(trainer: Trainer) -> Iterator[None]:
+def _left_as_it_was(trainer: Training) -> Iterator[None]:
     """Whatever is trained inside is undone, in the same tensors: a graph has their addresses.
 
     State that the optimiser makes inside starts at zero, which is what it starts from.

@@ -11,11 +11,12 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from .blocks.head import Head
-from .blocks.layers import FrozenBatchNorm2d
+from .blocks.layers import FrozenBatchNorm2d, is_traced, reset_parameters
 from .blocks.stems import Stem
 from .config import NetworkConfig
 
@@ -85,7 +86,7 @@ class Network(nn.Module):
     (N, in_chans, H, W) to (N, num_classes), or to a list of (N, C, ceil(H/r), ceil(W/r)).
     State-dict keys start with ``stem.``, ``stages.S.B.`` and ``head.``. Raises ValueError in
     forward for an image of another number of dimensions or channels, or smaller than the
-    network's reduction.
+    network's reduction, TypeError for one of whole numbers or that is no tensor.
     """
 
     def __init__(
@@ -237,8 +238,21 @@ class Network(nn.Module):
             x = checkpoint(unit, x, use_reentrant=False, context_fn=_once(unit))
         return x
 
+    def _make_way_for_hooks(self) -> None:
+        """Stop to work in place for good once a module has backward hooks: they see its output
+        through a view, which autograd lets nothing overwrite."""
+        every = list(self.modules())
+        if any(each._backward_hooks or each._backward_pre_hooks for each in every):
+            for each in every:
+                if getattr(each, "inplace", False):
+                    each.inplace = False  # type: ignore[assignment]
+
     def _check(self, x: Tensor) -> None:
+        if isinstance(x, Proxy):
+            return  # traced by torch.fx: neither dimensions nor type are known
         chans = self.config.in_chans
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise TypeError(_wrong_type(x))
         if x.ndim != 4:
             raise ValueError(
                 f"Expected a batch of images (N, {chans}, H, W), not {tuple(x.shape)}."
@@ -250,8 +264,10 @@ class Network(nn.Module):
                 f"Expected {chans} channels, (N, {chans}, H, W), not {tuple(x.shape)}.{hint}"
                 f" For other images: create_model(..., in_chans={x.shape[1]})."
             )
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if is_traced(x):
             return  # sizes may be symbols there
+        if torch.is_grad_enabled():
+            self._make_way_for_hooks()
         n, _, h, w = x.shape
         if min(h, w) < self.min_size:
             hint = ' stem="cifar" reduces less.' if self.min_size > 8 else ""
@@ -296,6 +312,20 @@ class Network(nn.Module):
         self.head = Head(last.channels, 0)
 
 
+def _wrong_type(x: object) -> str:
+    if not isinstance(x, Tensor):
+        return (
+            f"Expected a batch of images as a tensor (N, C, H, W), not {type(x).__name__}; of a "
+            "PIL image transforms_for(network)(image)[None] makes one."
+        )
+    remedy = (
+        "divide by 255 and normalise, images / 255 (transforms_for(network) does both)"
+        if x.dtype == torch.uint8
+        else "images.float()"
+    )
+    return f"Expected normalised images of a floating-point type, not {x.dtype}: {remedy}."
+
+
 def initialise(model: nn.Module, seed: int) -> None:
     """Draw all weights anew, each module from a generator of its own, seeded by its name.
 
@@ -304,10 +334,9 @@ def initialise(model: nn.Module, seed: int) -> None:
     """
     with torch.random.fork_rng(devices=[]):
         for name, module in model.named_modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
+            if hasattr(module, "reset_parameters"):
                 torch.manual_seed(zlib.crc32(f"{seed}.{name}".encode()))
-                reset()
+                reset_parameters(module)
     config = getattr(model, "config", None)
     if getattr(config, "zero_init_last", False):
         _zero_init_last(model)

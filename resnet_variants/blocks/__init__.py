@@ -17,7 +17,7 @@ from .convs import PlainConv, register_conv
 from .drop_path import DropPath
 from .gates import ChannelGate, Gate, register_attention
 from .head import Head
-from .layers import Conv2d, ConvNormAct, FrozenBatchNorm2d, GroupNorm, Linear, skip_init
+from .layers import ConvNormAct, FrozenBatchNorm2d, GroupNorm, conv2d, linear, skip_init
 from .res2net import Res2Conv
 from .residual import BasicUnit, Bottleneck, ResidualUnit
 from .selective_kernel import SelectiveKernel
@@ -37,7 +37,6 @@ __all__ = [
     "Bottleneck",
     "ChannelGate",
     "ChannelShuffle",
-    "Conv2d",
     "ConvNormAct",
     "DropPath",
     "FrozenBatchNorm2d",
@@ -46,7 +45,6 @@ __all__ = [
     "GroupSalient",
     "Head",
     "Join",
-    "Linear",
     "PadShortcut",
     "PlainConv",
     "Projection",
@@ -62,7 +60,9 @@ __all__ = [
     "Split",
     "SplitAttention",
     "Stem",
+    "conv2d",
     "eca_kernel_size",
+    "linear",
     "make_shortcut",
     "make_stem",
     "register_attention",

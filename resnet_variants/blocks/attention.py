@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gates import ChannelGate, Gate, register_attention
-from .layers import Conv2d, ExcitationLinear, NormFactory
+from .layers import NormFactory, conv2d, excitation_linear
 
 
 @register_attention("se")
@@ -38,9 +38,9 @@ class SE(ChannelGate):
             raise ValueError(f"reduction must be at least 1, not {reduction!r}.")
         if hidden is None:
             hidden = max(divisor, (channels // reduction + divisor // 2) // divisor * divisor)
-        self.fc1 = ExcitationLinear(channels, hidden, bias=bias)
+        self.fc1 = excitation_linear(channels, hidden, bias=bias)
         self.act = nn.ReLU(inplace=True)
-        self.fc2 = ExcitationLinear(hidden, channels, bias=bias)
+        self.fc2 = excitation_linear(hidden, channels, bias=bias)
 
     def excitation(self, y: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(y)))
@@ -80,7 +80,7 @@ class SEVar3(ChannelGate):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.fc = ExcitationLinear(channels, channels, bias=False)
+        self.fc = excitation_linear(channels, channels, bias=False)
 
     def excitation(self, y: Tensor) -> Tensor:
         return self.fc(y)
@@ -104,7 +104,7 @@ class SEGC(ChannelGate):
             groups = channels // group_width if group_width else 16
         if groups < 1 or channels % groups:
             raise ValueError(f"se_gc: {channels} channels do not divide into {groups} groups.")
-        self.conv = Conv2d(channels, channels, 1, groups=groups, bias=False)
+        self.conv = conv2d(channels, channels, 1, groups=groups, bias=False)
 
     def excitation(self, y: Tensor) -> Tensor:
         return self.conv(y[:, :, None, None]).flatten(1)
@@ -221,7 +221,7 @@ class Salient(Gate):
 
     def __init__(self, channels: int, *, norm_layer: NormFactory = nn.BatchNorm2d) -> None:
         super().__init__()
-        self.conv = Conv2d(channels, 1, 1, bias=False)
+        self.conv = conv2d(channels, 1, 1, bias=False)
         self.norm = norm_layer(1)
 
     def weights(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..choices import Registry, check_choice
-from .layers import ActFactory, Conv2d, NormFactory
+from .layers import ActFactory, NormFactory, conv2d
 from .preactivation import PreActivation
 
 LEARNING = ("residual", "naive")
@@ -70,9 +70,9 @@ class Mask(nn.Module):
         activated = PreActivation(channels, norm=norm, act=act) if preactivated else nn.Identity()
         self.linear = nn.Sequential(
             activated,
-            Conv2d(channels, channels, 1, bias=False),
+            conv2d(channels, channels, 1, bias=False),
             PreActivation(channels, norm=norm, act=act),
-            Conv2d(channels, channels, 1, bias=False),
+            conv2d(channels, channels, 1, bias=False),
         )
         self.gate = MASKS[mask]()
 
@@ -87,7 +87,7 @@ class Mask(nn.Module):
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 
 class AttentionModule(nn.Module):

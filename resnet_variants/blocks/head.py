@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..choices import check_choice
-from .layers import Linear
+from .layers import linear
 
 GLOBAL_POOLS = ("avg", "max", "avgmax", "catavgmax", "")
 
@@ -51,7 +51,7 @@ class Head(nn.Module):
         self.global_pool = pool
         self.num_classes = num_classes
         self.num_features = self.in_channels * (2 if pool == "catavgmax" else 1)
-        self.fc = Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.fc = linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def pool(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the pooled (N, C), (N, 2C) or, without pooling, as it is."""

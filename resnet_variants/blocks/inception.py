@@ -62,7 +62,7 @@ class Enlarge(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if torch.compiler.is_exporting():
             return x  # an exported network starts at Network.min_export_size, where all fits
-        below, right = (self._missing(side) for side in x.shape[2:])
+        below, right = self._missing(x.shape[2]), self._missing(x.shape[3])
         return F.pad(x, (0, right, 0, below), value=self.value)
 
     def _missing(self, side: int) -> int:

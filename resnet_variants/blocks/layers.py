@@ -7,9 +7,11 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from ..choices import Registry, unknown
 
@@ -29,44 +31,83 @@ def skip_init() -> Iterator[None]:
         _initialise.reset(token)
 
 
-class Conv2d(nn.Conv2d):
-    """A convolution that is initialised once, He-normal over its outputs (He et al. 2015).
+def _he_normal(weight: Tensor) -> None:
+    nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
 
-    ``torch.nn.Conv2d`` draws a uniform first, which every ResNet then overwrites; most of the
-    time that creating a network takes goes there.
-    """
 
+def _normal(weight: Tensor) -> None:
+    nn.init.normal_(weight, std=0.01)
+
+
+class _Conv2d(nn.Conv2d):
     def reset_parameters(self) -> None:
-        """He-normal weights, bias zero."""
-        if not _initialise.get():
-            return
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        """Nothing: torch's own draw would be overwritten, and is most of a network's creation."""
 
 
-class Linear(nn.Linear):
-    """A classifier, initialised N(0, 0.01) with bias zero."""
-
+class _Linear(nn.Linear):
     def reset_parameters(self) -> None:
-        """Weights as ``init_weight`` says, bias zero."""
-        if not _initialise.get():
-            return
-        self.init_weight()
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-    def init_weight(self) -> None:
-        """N(0, 0.01)."""
-        nn.init.normal_(self.weight, std=0.01)
+        """Nothing, as above."""
 
 
-class ExcitationLinear(Linear):
+def conv2d(
+    in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], **args: Any
+) -> nn.Conv2d:
+    """A plain ``torch.nn.Conv2d`` that is initialised once, He-normal over its outputs (He et
+    al. 2015), bias zero."""
+    return _initialised(_Conv2d(in_channels, out_channels, kernel_size, **args), _he_normal)
+
+
+def linear(in_features: int, out_features: int, *, bias: bool = True) -> nn.Linear:
+    """A classifier: a plain ``torch.nn.Linear``, initialised N(0, 0.01) with bias zero."""
+    return _initialised(_Linear(in_features, out_features, bias=bias), _normal)
+
+
+def excitation_linear(in_features: int, out_features: int, *, bias: bool = True) -> nn.Linear:
     """A layer inside a gate, initialised as the 1x1 convolution that it is on one position."""
+    return _initialised(_Linear(in_features, out_features, bias=bias), _he_normal)
 
-    def init_weight(self) -> None:
-        """He-normal."""
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+
+L = TypeVar("L", nn.Conv2d, nn.Linear)
+
+
+def _initialised(layer: L, draw: Callable[[Tensor], None]) -> L:
+    # Others' tools look layers up by their exact type: what leaves here is torch's own class.
+    layer.__class__ = type(layer).__base__  # type: ignore[assignment]
+    layer.draw = draw  # type: ignore[assignment]
+    if _initialise.get():
+        reset_parameters(layer)
+    return layer
+
+
+def reset_parameters(module: nn.Module) -> None:
+    """Draw a module's own parameters anew: as this library made them, else as the module says."""
+    draw = getattr(module, "draw", None)
+    if draw is None:
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+        return
+    draw(module.weight)
+    if isinstance(module.bias, Tensor):
+        nn.init.zeros_(module.bias)
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether a graph is being made: sizes may be symbols, layouts are the graph's to choose."""
+    return isinstance(x, Proxy) or torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def is_writable(x: Tensor) -> bool:
+    """Whether autograd lets a module's output be overwritten: a view, which backward hooks make
+    of it, may not be."""
+    return is_traced(x) or not x._is_view()
+
+
+def chunk(x: Tensor, chunks: int) -> list[Tensor]:
+    """The channels in ``chunks`` equal parts. A list, also of a traced map, whose parts cannot be
+    counted."""
+    parts = x.chunk(chunks, 1)
+    return [parts[i] for i in range(chunks)]
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -183,7 +224,7 @@ class ConvNormAct(nn.Module):
                 padding = (dilation * (kernel_size[0] // 2), dilation * (kernel_size[1] // 2))
             else:
                 padding = dilation * (kernel_size // 2)
-        self.conv = Conv2d(
+        self.conv = conv2d(
             in_channels,
             out_channels,
             kernel_size,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..choices import check_choice
 from .convs import register_conv
-from .layers import ActFactory, ConvNormAct, NormFactory
+from .layers import ActFactory, ConvNormAct, NormFactory, chunk
 
 
 @register_conv("res2net")
@@ -72,7 +72,7 @@ class Res2Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.scale == 1:
             return self.convs[0](x)
-        splits = list(x.chunk(self.scale, 1))
+        splits = chunk(x, self.scale)
         rest = self.pool(splits.pop(-1 if self.unfiltered == "last" else 0))
         out: list[Tensor] = []
         for conv, split in zip(self.convs, splits, strict=True):

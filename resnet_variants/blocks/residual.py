@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .drop_path import DropPath
 from .gates import Gate
+from .layers import is_writable
 
 ATTENTION_AT = ("standard", "inner", "pre", "post", "identity")
 
@@ -27,7 +28,9 @@ def add_residual(
         # Dropping the (small) weights drops the branch.
         return torch.addcmul(shortcut, branch, drop_path(gate.weights(branch)), value=scale)
     if gate is None and scale == 1:
-        return drop_path(branch).add_(shortcut)  # nothing else reads what the branch ends in
+        branch = drop_path(branch)
+        # Nothing else reads what the branch ends in.
+        return branch.add_(shortcut) if is_writable(branch) else branch + shortcut
     if gate is not None:
         branch = gate(branch)
     return torch.add(shortcut, drop_path(branch), alpha=scale)

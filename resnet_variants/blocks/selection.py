@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .layers import ActFactory, Conv2d, NormFactory
+from .layers import ActFactory, NormFactory, conv2d
 
 
 class Selection(nn.Module):
@@ -36,10 +36,10 @@ class Selection(nn.Module):
         super().__init__()
         self.branches = branches
         self.groups = groups
-        self.fc1 = Conv2d(channels, hidden, 1, groups=groups, bias=bias)
+        self.fc1 = conv2d(channels, hidden, 1, groups=groups, bias=bias)
         self.norm = pooled_norm(norm, hidden)
         self.act = act()
-        self.fc2 = Conv2d(hidden, channels * branches, 1, groups=groups, bias=bias)
+        self.fc2 = conv2d(hidden, channels * branches, 1, groups=groups, bias=bias)
         self.gate: nn.Module = nn.Softmax(1) if branches > 2 else nn.Sigmoid()
         self.normalises_pooled = isinstance(self.norm, _BatchNorm)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -63,9 +65,9 @@ class SelfCalibratedConv(nn.Module):
         size, step = x.shape[2:], self.pooling
         if torch.compiler.is_exporting() and not self.training:
             return self._surroundings_of_any_size(x)
-        squares = [min(side, step) for side in size]
+        squares: Any = [torch.sym_min(size[0], step), torch.sym_min(size[1], step)]
         if torch.jit.is_tracing():  # sizes are tensors then: min would fix its answer
-            squares = [torch.as_tensor(side).clamp(max=step) for side in size]  # type: ignore[misc]
+            squares = [torch.as_tensor(side).clamp(max=step) for side in size]
         return F.interpolate(self.k2(F.avg_pool2d(x, squares, step)), size)
 
     def _surroundings_of_any_size(self, x: Tensor) -> Tensor:

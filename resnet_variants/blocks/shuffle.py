@@ -12,19 +12,30 @@ import torch
 from torch import Tensor, nn
 
 from ..choices import check_choice
+from .layers import is_traced
 from .residual import ResidualUnit
 
 SHUFFLE_ORDERS = ("released", "paper")
 
 
 def _is_channels_last(x: Tensor) -> bool:
-    # Compilers choose layouts themselves, and an exported network must not depend on one.
+    # Compilers choose layouts themselves, and an exported network must not depend on one. The
+    # stride first: under torch.func.vmap nothing else can be asked.
     return (
-        not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        not is_traced(x)
+        and x.stride(1) == 1
         and x.is_contiguous(memory_format=torch.channels_last)
         and not x.is_contiguous()
     )
+
+
+@torch.fx.wrap  # one node of a traced graph, so that size and layout are seen when it runs
+def shuffle(x: Tensor, groups: int, order: str = "paper") -> Tensor:
+    """Mix the channels of ``groups`` groups, see ``ChannelShuffle``."""
+    c = x.shape[1]
+    if c % groups:
+        raise ValueError(f"{c} channels do not divide into {groups} groups.")
+    return _shuffle(x, groups if order == "paper" else c // groups)
 
 
 def _shuffle(x: Tensor, rows: int) -> Tensor:
@@ -71,13 +82,22 @@ class ChannelShuffle(nn.Module):
         self.order = order
 
     def forward(self, x: Tensor) -> Tensor:
-        c = x.shape[1]
-        if c % self.groups:
-            raise ValueError(f"{c} channels do not divide into {self.groups} groups.")
-        return _shuffle(x, self.groups if self.order == "paper" else c // self.groups)
+        return shuffle(x, self.groups, self.order)
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}, order={self.order!r}"
+
+
+@torch.fx.wrap
+def alternate(maps: Sequence[Tensor]) -> Tensor:
+    """Concatenation and a channel shuffle, see ``Join``."""
+    n, c, h, w = maps[0].shape
+    if any(x.shape[1] != c for x in maps):
+        return _shuffle(torch.cat(list(maps), 1), len(maps))
+    if _is_channels_last(maps[-1]):
+        return _interleave([x.permute(0, 2, 3, 1) for x in maps])
+    # Below each other a channel's maps lie where consecutive channels do.
+    return torch.cat(list(maps), 2).reshape(n, len(maps) * c, h, w)
 
 
 class Split(nn.Module):
@@ -112,15 +132,7 @@ class Join(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         if self.reverse:
             maps = maps[::-1]
-        if not self.alternate:
-            return torch.cat(list(maps), 1)
-        n, c, h, w = maps[0].shape
-        if any(x.shape[1] != c for x in maps):
-            return _shuffle(torch.cat(list(maps), 1), len(maps))
-        if _is_channels_last(maps[-1]):
-            return _interleave([x.permute(0, 2, 3, 1) for x in maps])
-        # Below each other a channel's maps lie where consecutive channels do.
-        return torch.cat(list(maps), 2).reshape(n, len(maps) * c, h, w)
+        return alternate(list(maps)) if self.alternate else torch.cat(list(maps), 1)
 
     def extra_repr(self) -> str:
         return f"alternate={self.alternate}, reverse={self.reverse}"

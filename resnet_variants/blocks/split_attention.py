@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .convs import register_conv
-from .layers import ActFactory, ConvNormAct, NormFactory
+from .layers import ActFactory, ConvNormAct, NormFactory, chunk
 from .selection import Selection
 
 
@@ -70,4 +70,4 @@ class SplitAttention(ConvNormAct):
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
-        return self.selection(x.chunk(self.radix, 1)) if self.selection is not None else x
+        return self.selection(chunk(x, self.radix)) if self.selection is not None else x

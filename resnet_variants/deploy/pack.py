@@ -12,14 +12,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..blocks.attention_module import Mask, MixedMask
 from ..blocks.inception import ScaledResidual
-from ..blocks.layers import Conv2d, ConvNormAct, FrozenBatchNorm2d
+from ..blocks.layers import ConvNormAct, FrozenBatchNorm2d
 from ..blocks.preactivation import PreActivation
 from ..blocks.shuffle import ShuffleUnit
 from .branches import MergedBranches
 from .convolutions import FUSABLE, PackedConv, fastest
 from .units import FusedUnit, ShuffledStage, absorb_activation, absorb_scale
 
-_CONVS = (nn.Conv2d, Conv2d)
 _NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d, nn.SyncBatchNorm)
 
 
@@ -105,11 +104,11 @@ def _fold(module: nn.Module) -> None:
 
 def _folds_into(conv: nn.Module, norm: nn.Module) -> bool:
     """Fold a normalisation by fixed statistics into a convolution, if it is one."""
-    if type(conv) not in _CONVS or type(norm) not in _NORMS or norm.running_mean is None:
+    if type(conv) is not nn.Conv2d or type(norm) not in _NORMS or norm.running_mean is None:
         return False
     conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight,  # type: ignore[arg-type]
-        conv.bias,  # type: ignore[arg-type]
+        conv.weight,
+        conv.bias,
         norm.running_mean,  # type: ignore[arg-type]
         norm.running_var,  # type: ignore[arg-type]
         norm.eps,  # type: ignore[arg-type]
@@ -125,7 +124,7 @@ def _pack_convs(
 ) -> None:
     """Pack a part's convolutions, with the activations behind them."""
     if isinstance(module, ConvNormAct):
-        if type(module.conv) in _CONVS:
+        if type(module.conv) is nn.Conv2d:
             fuses = type(module.norm) is nn.Identity and type(module.act) in FUSABLE
             act = FUSABLE[type(module.act)] if fuses else "none"
             module.conv = _packed(module.conv, sizes, act, measure)  # type: ignore[assignment]

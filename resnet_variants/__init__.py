@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from .blocks import register_attention, register_conv
 from .builders import build, config_from_dict
 from .config import NetworkConfig, register_builder
-from .factory import create_model, model_info
+from .factory import create_model, list_models, model_info
 from .network import Network, initialise
 from .registry import (
     is_model,
     list_families,
-    list_models,
     model_config,
     register_model,
 )

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
 
+def plain_number(value: Any) -> Any:
+    """A number of numpy's as Python's own; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def close_names(value: object, valid: Iterable[str]) -> list[str]:
+    """The valid names closest to ``value``: one, or all that are as few typing errors away from
+    it. Empty when nothing is close."""
+    folded = {name.lower().replace("-", "_"): name for name in valid}
+    text = str(value).lower().replace("-", "_")
+    close = get_close_matches(text, folded, n=8, cutoff=0.5)
+    errors = [_typing_errors(text, name) for name in close]
+    if not close or errors[0] > 2:  # too far for counting to tell them apart
+        return [folded[name] for name in close[:1]]
+    return [folded[n] for n, count in zip(close, errors, strict=True) if count == min(errors)]
+
+
+def _typing_errors(typed: str, meant: str) -> int:
+    """Letters left out, put in, wrong, or two swapped (Damerau 1964)."""
+    rows = [list(range(len(meant) + 1))]
+    for i, a in enumerate(typed, 1):
+        rows.append([i])
+        for j, b in enumerate(meant, 1):
+            best = min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + (a != b))
+            if i > 1 and j > 1 and (a, b) == (meant[j - 2], typed[i - 2]):
+                best = min(best, rows[i - 2][j - 2] + 1)
+            rows[i].append(best)
+    return rows[-1][-1]
+
+
 def nearest(value: object, valid: Iterable[str]) -> str | None:
     """The valid name closest to ``value``, or None when nothing is close."""
-    names = list(valid)
-    folded = {name.lower().replace("-", "_"): name for name in names}
-    close = get_close_matches(str(value).lower().replace("-", "_"), folded, n=1, cutoff=0.5)
-    return folded[close[0]] if close else None
+    return next(iter(close_names(value, valid)), None)
 
 
 def unknown(kind: str, value: object, valid: Iterable[str], *, limit: int = 20) -> ValueError:
     """An error for a name that is not one of ``valid``."""
     names = list(valid)
-    guess = nearest(value, names)
-    hint = f" Did you mean {guess!r}?" if guess else ""
+    close = " or ".join(map(repr, close_names(value, names)))
+    hint = f" Did you mean {close}?" if close else ""
     shown = ", ".join(map(repr, names[:limit])) + (", …" if len(names) > limit else "")
     return ValueError(f"Unknown {kind} {value!r}.{hint} Valid: {shown}.")
 

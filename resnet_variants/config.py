@@ -13,7 +13,7 @@ from .blocks.convs import CONVS
 from .blocks.gates import ATTENTION
 from .blocks.head import GLOBAL_POOLS
 from .blocks.layers import ACTIVATIONS, NORMS, act_factory, norm_factory
-from .choices import Registry, check_choice, unknown
+from .choices import Registry, check_choice, plain_number, unknown
 
 ModuleFactory = Callable[..., nn.Module]
 
@@ -30,7 +30,7 @@ class NetworkConfig:
     in_chans: int = 3
     """channels of the image"""
     global_pool: str = "avg"
-    """``avg``, ``max``, ``avgmax`` (their mean), ``catavgmax`` (both), ``""`` (none)"""
+    """``avg``, ``max``, ``avgmax`` (their mean), ``catavgmax`` (both), ``gem``, ``""`` (none)"""
     drop_rate: float = 0.0
     """dropout before the classifier"""
     drop_path_rate: float = 0.0
@@ -52,9 +52,13 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            value = getattr(self, each.name)
+            value = plain_number(getattr(self, each.name))
             if isinstance(value, list):  # as JSON and command lines give it
-                object.__setattr__(self, each.name, _tuples(value))
+                value = _tuples(value)
+            object.__setattr__(self, each.name, value)
+        if isinstance(self.global_pool, str) and self.global_pool.startswith("fast"):  # timm's
+            pool = self.global_pool.removeprefix("fast") or "avg"
+            object.__setattr__(self, "global_pool", pool)
         check_count("in_chans", self.in_chans, 1)
         check_count("num_classes", self.num_classes, 0)
         check_choice("global_pool", self.global_pool, GLOBAL_POOLS)

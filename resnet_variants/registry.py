@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from .choices import Registry, nearest, unknown
+from .choices import Registry, close_names, unknown
 from .config import NetworkConfig
 from .zoo import ENTRIES
 from .zoo.entry import Entry
@@ -19,12 +20,19 @@ def model_config(name: str) -> NetworkConfig:
     return entry(name).config
 
 
-def list_models(filter: str = "*", *, family: str | None = None) -> list[str]:
-    """Names of the zoo that match a glob, by family and then size.
+def list_models(
+    filter: str | Sequence[str] = "*",
+    *,
+    exclude_filters: str | Sequence[str] = (),
+    family: str | None = None,
+) -> list[str]:
+    """Names of the zoo that match a glob, or one of several, and none of ``exclude_filters``; by
+    family and then size.
 
     >>> list_models("se*_cifar")[:2]
     ['seresnet20_cifar', 'seresnet32_cifar']
     """
+    wanted, unwanted = ([f] if isinstance(f, str) else f for f in (filter, exclude_filters))
     if family is not None:
         families = list_families()
         by_fold = {each.lower(): each for each in families}
@@ -34,7 +42,9 @@ def list_models(filter: str = "*", *, family: str | None = None) -> list[str]:
     return [
         name
         for name in _MODELS
-        if fnmatchcase(name, filter) and family in (None, _MODELS[name].family)
+        if any(fnmatchcase(name, each) for each in wanted)
+        and not any(fnmatchcase(name, each) for each in unwanted)
+        and family in (None, _MODELS[name].family)
     ]
 
 
@@ -87,9 +97,9 @@ def entry(name: str) -> Entry:
     known = _ALIASES.get(name, name)
     if known in _MODELS:
         return _MODELS[known]
-    guess = nearest(name, [*_MODELS, *_ALIASES])
+    close = close_names(name, [*_MODELS, *_ALIASES])
     relatives = list_models(f"*{re.match(r'[a-z]*', name.lower())[0]}*")  # type: ignore[index]
-    valid = dict.fromkeys(([guess] if guess else []) + relatives)
+    valid = dict.fromkeys(close + relatives)
     raise unknown("model", name, valid, limit=8)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..choices import check_choice
+from ..choices import check_choice, plain_number
 from .layers import linear
 
-GLOBAL_POOLS = ("avg", "max", "avgmax", "catavgmax", "")
+GLOBAL_POOLS = ("avg", "max", "avgmax", "catavgmax", "gem", "")
 
 
 class Head(nn.Module):
@@ -38,6 +38,9 @@ class Head(nn.Module):
     def reset(self, num_classes: int, global_pool: str | None = None) -> None:
         """Put a new classifier in, on the device and in the type of the old one's network."""
         pool = self.global_pool if global_pool is None else global_pool
+        if isinstance(pool, str) and pool.startswith("fast"):  # timm's word for what ours are
+            pool = pool.removeprefix("fast") or "avg"
+        num_classes = plain_number(num_classes)
         check_choice("global_pool", pool, GLOBAL_POOLS)
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 0:
             raise ValueError(
@@ -63,6 +66,8 @@ class Head(nn.Module):
             return 0.5 * (x.mean((2, 3)) + x.amax((2, 3)))
         if self.global_pool == "catavgmax":
             return torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
+        if self.global_pool == "gem":  # generalised mean, p = 3 (Radenovic et al., TPAMI 2019)
+            return x.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3)
         return x
 
     def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:

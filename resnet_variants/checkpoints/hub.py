@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 
+from ..builders import build_on
+from ..config import config_from_dict
 from ..network import Network
-from .models import load, save, weights_of
+from ..registry import model_config
+from .models import build_filled, load, save, weights_of
 
 FILE = "model.safetensors"
 
@@ -64,6 +67,44 @@ def from_pretrained(
             )
         )
     return load(path, device=device, dtype=dtype)
+
+
+def create_from_repository(
+    repo: str,
+    *,
+    pretrained: bool | str | None = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    **changes: Any,
+) -> Network:
+    """The network that a repository or folder describes, ``user/name`` or ``user/name@revision``:
+    one of ``push_to_hub``, or timm's (``save_for_hf``), whose ``config.json`` names the
+    architecture. With its weights if ``pretrained``; ``changes`` are fields of the configuration.
+    """
+    said = json.loads(_file(repo, "config.json").read_text(encoding="utf-8"))
+    if "architecture" in said:
+        known = {"num_classes": said.get("num_classes", 1000)} | dict(said.get("model_args") or {})
+        config = model_config(said["architecture"]).replace(**known)
+    else:
+        config = config_from_dict(said)
+    classes, chans = config.num_classes, config.in_chans
+    config = config.replace(**changes)
+    if not pretrained:
+        return build_on(config, device=device, dtype=dtype)
+    adapt: dict[str, Any] = {}
+    if not config.features_only and config.num_classes not in (0, classes):
+        adapt["classifier"] = "new"
+    if config.in_chans != chans:
+        adapt["input_channels"] = "repeat"
+    return build_filled(config, _file(repo, FILE), **adapt).to(device=device, dtype=dtype)
+
+
+def _file(repo: str, name: str) -> Path:
+    """A file of a folder, or of a repository on the Hub."""
+    if (path := Path(repo).expanduser() / name).is_file():
+        return path
+    repo_id, _, revision = repo.partition("@")
+    return Path(_hub().hf_hub_download(repo_id, name, revision=revision or None))
 
 
 def _hub() -> Any:

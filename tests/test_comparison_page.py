@@ -57,7 +57,8 @@ def test_diverged_run_is_reported(tmp_path: Path) -> None:
     runs = [_run("plain", s, 90.0) for s in range(2)]
     runs += [_run("lost", s, 10.0, test_loss=None) for s in range(2)]
     save_report(Report.of(runs), tmp_path, pictures=False)
-    assert "Diverged, their loss is no number: lost seed 0" in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert "Diverged, their loss became no number, and not counted: lost seed 0" in text
     json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
 
 

@@ -76,7 +76,11 @@ def compare(
     /,
     *,
     vary: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
-    seeds: int = 3,
+    seeds: int = 5,
+    until_width: float | None = None,
+    max_seeds: int = 20,
+    max_hours: float | None = None,
+    margin: float | None = None,
     budget: Literal["epochs", "macs", "time"] = "epochs",
     out: Path = Path("runs/comparison"),
     processes: int = 1,
@@ -91,6 +95,11 @@ def compare(
         vary: an axis, repeatable: attention=none,se,eca or any field of the networks'
             configuration or the recipe
         seeds: how many
+        until_width: add seeds until the confidence interval of every difference is narrower than
+            so many points
+        max_seeds: with until-width, the most
+        max_hours: with until-width, add none after so many hours
+        margin: test also whether networks are within so many points of the baseline
         budget: what is equal: passes over the images, or the cost of training
         out: folder of the comparison
         processes: how many train at once, on a GPU each where there are several
@@ -109,10 +118,17 @@ def compare(
         vary=axes,
         seeds=range(seeds),
         budget=budget,
+        until_width=until_width,
+        max_seeds=max_seeds,
+        max_hours=max_hours,
+        margin=margin,
     )
     found = run_trial(trial, out, processes=processes)
     if _is_main():
         _show(found, out)
+    if found.failed:
+        print("\n".join(["", "Failed; the same command tries again:", *found.failed]))
+        raise SystemExit(1)
 
 
 def report(
@@ -122,6 +138,7 @@ def report(
     out: Path | None = None,
     baseline: str | None = None,
     confidence: float = 0.95,
+    margin: float | None = None,
 ) -> None:
     """Rebuild the report of finished runs, and merge those of several folders.
 
@@ -130,10 +147,11 @@ def report(
         out: where the report goes; by default the first folder
         baseline: the network that others are compared with
         confidence: of the intervals
+        margin: test also whether networks are within so many points of the baseline
     """
     if not folders:
         raise ValueError("report needs at least one folder.")
-    found = Report.read(folders, baseline=baseline, confidence=confidence)
+    found = Report.read(folders, baseline=baseline, confidence=confidence, margin=margin)
     _show(found, out or folders[0])
 
 

@@ -57,6 +57,8 @@ def _curves(report: Report, figure: Any) -> None:
     figure.set_size_inches(8, 5)
     axes = figure.add_subplot()
     for i, row in enumerate(report.rows):
+        if not row.runs:
+            continue
         epochs, means, sds = zip(*curve(row), strict=True)
         color = f"C{i % 10}"
         axes.plot(epochs, means, color=color, label=row.name, linewidth=1.5)
@@ -77,6 +79,8 @@ def _tradeoff(report: Report, figure: Any) -> None:
         axes = figure.add_subplot(1, len(panels), i + 1, sharey=shared)
         shared = shared or axes
         for j, row in enumerate(report.rows):
+            if not row.runs:
+                continue
             if name == "ms":
                 if "test_speed" not in row.metrics:
                     continue

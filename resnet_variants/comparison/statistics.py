@@ -66,6 +66,11 @@ class Difference:
     """the same, corrected for all comparisons of the report"""
 
     @property
+    def width(self) -> float | None:
+        """Of the interval over seeds."""
+        return None if self.low is None or self.high is None else self.high - self.low
+
+    @property
     def clear(self) -> bool:
         """Whether it stays under 5 % after the correction."""
         return self.p_holm is not None and self.p_holm < LEVEL
@@ -240,5 +245,3 @@ def pooled_sd(differences: Sequence[Difference]) -> float | None:
     known = [(each.n - 1, each.sd**2) for each in differences if each.sd is not None and each.n > 1]
     freedom = sum(n for n, _ in known)
     return math.sqrt(sum(n * v for n, v in known) / freedom) if freedom else None
-
-

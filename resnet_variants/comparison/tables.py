@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import re
 from collections.abc import Callable, Sequence
 
 from ..text import table
+from .findings import findings
 from .report import Report, Row
 from .statistics import Difference, Summary
 
@@ -35,6 +38,8 @@ def _mebibytes(value: Summary) -> str:
 
 COLUMNS: dict[str, tuple[str, Cell]] = {
     "top1": ("top-1 %", _percent),
+    "val_top1": ("validation top-1 %", _percent),
+    "last_top1": ("top-1 % of the last weights", _percent),
     "top5": ("top-5 %", _percent),
     "params": ("parameters", _count),
     "macs": ("MACs (M)", _millions),
@@ -49,38 +54,59 @@ def shown_difference(difference: Difference | None, confidence: float) -> str:
     """``+0.30 [-0.12, +0.72]``."""
     if difference is None:
         return "-"
-    if difference.low is None or difference.high is None:
-        return f"{difference.mean:+.2f}"
-    return f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+    return f"{difference.mean:+.2f}{_interval(difference.low, difference.high)}"
 
 
-def _p(difference: Difference | None) -> str:
-    if difference is None or difference.p_holm is None:
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
         return "-"
-    return "<0.001" if difference.p_holm < 0.001 else f"{difference.p_holm:.3f}"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-TERMINAL = ("top1", "top5", "params", "macs", "train_speed", "test_speed")
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+TERMINAL = ("top1", "val_top1", "top5", "params", "macs", "train_speed", "test_speed")
 """what fits into a terminal"""
 
 
 def cells(
-    report: Report, columns: Sequence[str] = tuple(COLUMNS)
+    report: Report, columns: Sequence[str] = tuple(COLUMNS), *, whole: bool = True
 ) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table, as text."""
+    """Head and rows of the table, as text; ``whole``: with every statistic."""
     rows = report.rows
     conditions = list(rows[0].conditions)
-    corrupted = [n for n in rows[0].metrics if n.startswith("top1 ")]
+    corrupted = list(dict.fromkeys(n for r in rows for n in r.metrics if n.startswith("top1 ")))
+    margin = "" if report.margin is None else f"p (within {report.margin:g})"
+    images = whole and any(
+        r.difference is not None and r.difference.image_low is not None for r in rows
+    )
     shown = {n: COLUMNS[n] for n in columns if any(n in row.metrics for row in rows)}
     shown |= {name: (f"top-1 % {name[5:]}", _percent) for name in corrupted}
     against = f"difference [{report.confidence:.0%} CI]"
-    head = ["network", *conditions, "seeds", shown["top1"][0], against, "p (Holm)"]
+    head = ["network", *conditions, "seeds", shown["top1"][0], against, "pairs", "p (Holm)"]
+    head += ["p (signs)", "P(better)"] if whole else []
+    head += [margin] if margin else []
+    head += ["over images too"] if images else []
     head += [title for name, (title, _) in shown.items() if name != "top1"]
     body = []
     for row in rows:
         line = [row.label, *(str(row.conditions[name]) for name in conditions)]
-        line += [str(len(row.seeds)), _percent(row.metrics["top1"])]
-        line += [shown_difference(row.difference, report.confidence), _p(row.difference)]
+        count = len(row.seeds)
+        line += [str(count) if count == row.begun else f"{count} of {row.begun}"]
+        line += [_percent(row.metrics["top1"]) if row.runs else "-"]
+        d = row.difference
+        line += [shown_difference(d, report.confidence), str(d.n) if d else "-"]
+        line.append(_p(d.p_holm if d else None))
+        if whole:
+            line += [_p(d.p_signs if d else None), _share(d.better if d else None)]
+        line += [_p(d.p_equal_holm if d else None)] if margin else []
+        line += [(_interval(d.image_low, d.image_high).strip() or "-") if d else "-"] * images
         line += [
             cell(row.metrics[name]) if name in row.metrics else "-"
             for name, (_, cell) in shown.items()
@@ -92,37 +118,52 @@ def cells(
 
 def terminal(report: Report) -> str:
     """An aligned table."""
-    return table(*cells(report, TERMINAL))
+    head, rows = cells(report, TERMINAL, whole=False)
+    return "\n".join([table(head, rows), "", *findings(report)]).rstrip()
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of Markdown, numbers to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    lines = [[*map(_plain, head)], ["---", *["---:"] * (len(head) - 1)]]
+    lines += [[*map(_plain, row)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: no mark-up, table, link or HTML of its own."""
+    return re.sub(r"([\\`*_{}\[\]<>()#!|~$&])", r"\\\1", " ".join(text.split()))
 
 
 def markdown_report(report: Report) -> str:
     """Table, how to read it, plots and recipe."""
-    first = report.rows[0].runs[0]
+    first = report.first_run
     seeds = sorted({len(row.seeds) for row in report.rows})
     parts = [
-        f"# Comparison with {report.baseline}\n",
+        f"# Comparison with {_plain(report.baseline)}\n",
+        "".join(f"- {_plain(each)}\n" for each in findings(report)),
         markdown(*cells(report)),
         f"Mean ± sample standard deviation over {'-'.join(map(str, seeds))} seeds. The difference "
         "is paired: networks under one seed share data order, augmentation and the start values "
         f"of shared weights; its {report.confidence:.0%} confidence interval is Student's over "
-        "the seeds of one training set and one test set, so it says nothing of other images. "
-        "p (Holm) is the paired t test's, corrected for the number of networks.\n",
+        "the seeds, on these training and these test images. "
+        "p (Holm) is the paired t test's, corrected for the number of comparisons; p (signs) that "
+        "of the exact sign-flip test, uncorrected, which with n pairs cannot be under 2 / 2^n. "
+        "P(better) is how often a run of the network is above one of the baseline. The interval "
+        "over images, too, is that of other seeds and other test images of the same kind.\n",
         f"{first.train_images:,} training and {first.test_images:,} test images of "
         f"{first.shape[1]}x{first.shape[2]}, {len(first.classes)} classes. MACs and memory access "
         "are of convolutions and linear layers, for one image. Speeds and memory were measured "
         "on the training machine during and after each run.\n",
     ]
     if report.diverged:
-        parts.append(f"Diverged, their loss is no number: {', '.join(report.diverged)}.\n")
+        shown = _plain(", ".join(report.diverged))
+        parts.append(f"Diverged, their loss became no number, and not counted: {shown}.\n")
+    if report.failed:
+        parts.append("Failed:\n\n" + "".join(f"- {_plain(each)}\n" for each in report.failed))
     if report.unreadable:
         parts.append(f"{len(report.unreadable)} images could not be read and were left out:\n")
-        parts.append("".join(f"- {name}: {why}\n" for name, why in report.unreadable.items()))
+        named = (f"- {_plain(name)}: {_plain(why)}\n" for name, why in report.unreadable.items())
+        parts.append("".join(named))
     parts.append("![differences](differences.png)\n\n![curves](curves.png)\n")
     parts.append("![accuracy against cost](tradeoff.png)\n\n## Recipe\n")
     recipe = "".join(f"{k}: {v}\n" for k, v in first.recipe.items() if k != "seed")
@@ -133,7 +174,7 @@ def markdown_report(report: Report) -> str:
 def csv_table(report: Report) -> str:
     """A line a row, numbers unrounded."""
     names = list(dict.fromkeys(name for row in report.rows for name in row.metrics))
-    fields = ("mean", "low", "high", "p", "p_holm")
+    fields = [each.name for each in dataclasses.fields(Difference)]
     head = ["network", *report.rows[0].conditions, "seeds"]
     head += [f"{name} {part}" for name in names for part in ("mean", "sd")]
     head += [f"difference {part}" for part in fields]
@@ -161,14 +202,22 @@ def csv_runs(report: Report) -> str:
 
 def _csv(rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([map(_inert, row) for row in rows])
     return text.getvalue()
+
+
+def _inert(value: object) -> object:
+    """Text that no spreadsheet takes for a formula."""
+    if isinstance(value, str) and value.lstrip(" ")[:1] in tuple("=+-@\t\r"):
+        return "'" + value
+    return value
 
 
 def latex(report: Report) -> str:
     """A table for ``booktabs``; the best mean is bold."""
     head, rows = cells(report)
-    best = max(report.rows, key=lambda row: row.metrics["top1"].mean)
+    counted = [row for row in report.rows if row.runs]
+    best = max(counted, key=lambda row: row.metrics["top1"].mean)
     column = head.index("top-1 %")
     lines = []
     for row, line in zip(report.rows, rows, strict=True):
@@ -192,6 +241,16 @@ def latex(report: Report) -> str:
 
 
 def _escaped(text: str) -> str:
-    for sign in "&%_#$":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("±", r"$\pm$").replace("<", "$<$")
+    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
+_LATEX = {sign: f"\\{sign}" for sign in "&%_#${}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "±": r"$\pm$",
+    "<": "$<$",
+    ">": "$>$",
+    "[": "{[}",
+    "]": "{]}",
+}

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from ..storage import make_folder, write_atomically, write_json
 from . import page, plots, tables
+from .findings import findings
 from .report import Report
 
 
@@ -23,7 +24,7 @@ def save_report(report: Report, out: str | Path, *, pictures: bool = True) -> li
     }
     for name, text in written.items():
         write_atomically(folder / name, partial(_encoded, text))
-    write_json(folder / "report.json", report.to_dict())
+    write_json(folder / "report.json", {"findings": findings(report), **report.to_dict()})
     paths = [folder / name for name in (*written, "report.json")]
     return paths + (plots.save_plots(report, folder) if pictures else [])
 

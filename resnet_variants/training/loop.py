@@ -45,8 +45,6 @@ from .rundir import CHECKPOINT, RunFolder
 from .start import Start, describe, fill, starting
 
 _LOG = logging.getLogger(__name__)
-FEWEST_STEPS = 20
-"""what an equal budget must leave of a schedule"""
 WATCH_STEPS = 100
 """after so many steps it is looked whether the loss is still a number"""
 
@@ -193,12 +191,6 @@ class Trainer:
         self.length, self.epochs = length, recipe.epochs * length
         self.epoch_steps = len(data.train) // recipe.batch_size
         self.total_steps = max(1, round(self.epochs * self.epoch_steps))
-        if length < 1 and self.total_steps < FEWEST_STEPS:
-            raise ValueError(
-                f"An equal budget leaves {self.total_steps} steps of {recipe.epochs:g} epochs for "
-                f"this network: fewer than {FEWEST_STEPS} are no training. Compare networks of "
-                "nearer cost, or train for more epochs."
-            )
 
         network = build(config)
         initialise(network, recipe.seed)
@@ -376,6 +368,14 @@ class Trainer:
                 accelerator.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
             self.stepper.step()
         self.loss += loss.detach() / recipe.accumulate
+
+    def try_step(self) -> None:
+        """One step on the first images, without order, cache or loader processes."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        share = self.recipe.batch_size // self.recipe.accumulate // world
+        keys = [(0, position) for position in range(rank * share, (rank + 1) * share)]
+        batch = self.data.train.__getitems__(keys)
+        self._step(iter([batch] * self.recipe.accumulate))
 
     def time_step(self) -> float:
         """Seconds of one step; the training goes on from it."""

@@ -63,7 +63,9 @@ class Result:
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
         """The result that ``to_dict`` gave."""
         known = [each.name for each in dataclasses.fields(cls)]
-        kept = {name: value for name, value in values.items() if name not in ("run", "files")}
+        kept = {
+            name: value for name, value in values.items() if name not in ("run", "files", "digest")
+        }
         if odd := sorted({*kept} - {*known}):
             raise ValueError(f"No fields of a run's result: {', '.join(odd)}.")
         try:

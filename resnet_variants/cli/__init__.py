@@ -37,6 +37,9 @@ COMMANDS: dict[str, Command] = {
     "train": Command("training:train", "train one model", "train"),
     "report": Command("training:report", "tables and plot of a finished comparison", "train"),
     "predict": Command("weights:predict", "what a network sees in an image"),
+    "evaluate": Command(
+        "evaluate:evaluate", "accuracy of a network or a run on any images", "train"
+    ),
     "explain": Command("explain:explain", "pictures of what a network looks at", "explain"),
     "draw": Command("explain:draw", "a diagram of a network, or of two", "explain"),
     "export": Command("export:export", "a file for another runtime, checked", "export"),

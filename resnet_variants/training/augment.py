@@ -62,11 +62,14 @@ class ShiftFlip:
 
     def pick(self, windows: Tensor, rows: Tensor, draws: Tensor) -> Tensor:
         """The images at ``rows`` of ``windows``, shifted and mirrored as ``draws`` (N, 3) say."""
-        down = (draws[:, 0] * windows.shape[2]).long()
-        right = (draws[:, 1] * windows.shape[3]).long()
-        picked = windows[rows, :, down, right]
-        # one channel may count as channels last, which would choose other convolutions
-        picked = picked.clone(memory_format=torch.contiguous_format)
+        if self.shift:
+            down = (draws[:, 0] * windows.shape[2]).long()
+            right = (draws[:, 1] * windows.shape[3]).long()
+            picked = windows[rows, :, down, right]
+            # one channel may count as channels last, which would choose other convolutions
+            picked = picked.clone(memory_format=torch.contiguous_format)
+        else:
+            picked = windows[:, :, 0, 0].index_select(0, rows)
         if self.flip:
             mirrored = draws[:, 2] < 0.5
             if picked.device.type == "cpu":
@@ -76,7 +79,9 @@ class ShiftFlip:
         return picked
 
 
-class _Corruption(nn.Module):
+class Corruption(nn.Module):
+    """Corrupts an image, as the recipe names it."""
+
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
@@ -98,7 +103,7 @@ def evaluation_transform(recipe: Recipe, corruption: str | None = None) -> Any:
         else:
             steps.append(v2.Resize((side, side), interpolation, antialias=True))
     if corruption is not None:
-        steps.append(_Corruption(corruption))
+        steps.append(Corruption(corruption))
     return v2.Compose(steps) if steps else None
 
 

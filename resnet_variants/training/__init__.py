@@ -2,7 +2,8 @@
 
 from .data import load_data
 from .loop import train
-from .recipe import PRESETS, Recipe
+from .presets import PRESETS
+from .recipe import Recipe
 from .result import Result
 
 __all__ = ["PRESETS", "Recipe", "Result", "load_data", "train"]

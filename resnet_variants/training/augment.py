@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,9 @@ from .corruptions import corrupt
 from .recipe import Recipe
 
 
-def training_transform(recipe: Recipe, size: tuple[int, int]) -> Any:
-    """uint8 or float image (C, H, W) to an augmented one of ``size``."""
+def training_transform(recipe: Recipe, size: tuple[int, int], mean: tuple[float, ...]) -> Any:
+    """uint8 or float image (C, H, W) to an augmented one of ``size``; ``mean`` is what is put
+    where it is erased."""
     from torchvision.transforms import v2
 
     steps: list[Any] = []
@@ -22,15 +25,73 @@ def training_transform(recipe: Recipe, size: tuple[int, int]) -> Any:
         steps.append(v2.RandomResizedCrop(size, interpolation=interpolation, antialias=True))
     elif recipe.image_size is not None:
         steps.append(v2.Resize(size, interpolation, antialias=True))
-    if recipe.auto_augment != "none":
-        steps.append(
-            {"randaugment": v2.RandAugment, "trivialaugment": v2.TrivialAugmentWide}[
-                recipe.auto_augment
-            ]()
-        )
+    bilinear = v2.InterpolationMode.BILINEAR
+    if recipe.auto_augment == "randaugment":
+        steps.append(v2.RandAugment(interpolation=bilinear))
+    elif recipe.auto_augment == "trivialaugment":
+        steps.append(v2.TrivialAugmentWide(interpolation=bilinear))
+    elif recipe.auto_augment != "none":
+        steps.append(_OfTimm(recipe.auto_augment, size, mean))
     if recipe.random_erasing:
-        steps.append(v2.RandomErasing(recipe.random_erasing))
+        steps.append(_Erase(recipe.random_erasing, mean))
     return v2.Compose(steps) if steps else None
+
+
+class _OfTimm(nn.Module):
+    """A policy of timm, by its name, which works on Pillow's images and draws from Python's and
+    numpy's generators: both are seeded here from torch's."""
+
+    def __init__(self, name: str, size: tuple[int, int], mean: tuple[float, ...]) -> None:
+        super().__init__()
+        from timm.data.auto_augment import (
+            augment_and_mix_transform,
+            auto_augment_transform,
+            rand_augment_transform,
+        )
+
+        make = auto_augment_transform
+        if name.startswith("rand"):
+            make = rand_augment_transform
+        elif name.startswith("augmix"):
+            make = augment_and_mix_transform
+        colour = tuple(min(255, round(255 * each)) for each in mean)
+        self.policy = make(name, {"translate_const": int(min(size) * 0.45), "img_mean": colour})
+
+    def forward(self, image: Tensor) -> Tensor:
+        from torchvision.transforms.v2 import functional as F
+
+        old, old_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+        seed = int(torch.randint(2**31, ()))
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            return F.pil_to_tensor(self.policy(F.to_pil_image(image)))
+        finally:
+            random.setstate(old)
+            np.random.set_state(old_numpy)  # noqa: NPY002
+
+
+class _Erase(nn.Module):
+    """torchvision's random erasing, to the mean colour: zero after normalisation."""
+
+    def __init__(self, probability: float, mean: tuple[float, ...]) -> None:
+        super().__init__()
+        from torchvision.transforms import v2
+
+        self.of_bytes = v2.RandomErasing(probability, value=[round(255 * each) for each in mean])
+        self.of_floats = v2.RandomErasing(probability, value=list(mean))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.of_bytes(image) if image.dtype == torch.uint8 else self.of_floats(image)
+
+
+def training_size(recipe: Recipe, epoch: int, side: int) -> int:
+    """The side of the training images in an epoch, with a progressive size."""
+    if recipe.start_size is None:
+        return side
+    grown = min(1.0, epoch / max(1.0, 0.75 * recipe.epochs))
+    size = recipe.start_size + grown * (side - recipe.start_size)
+    return side if grown == 1 else min(side, round(size / 16) * 16)
 
 
 class ShiftFlip:
@@ -96,7 +157,7 @@ def evaluation_transform(recipe: Recipe, corruption: str | None = None) -> Any:
 
     steps: list[Any] = []
     interpolation = v2.InterpolationMode(recipe.interpolation or "bilinear")
-    if (side := recipe.image_size) is not None:
+    if (side := recipe.eval_size or recipe.image_size) is not None:
         if recipe.eval_crop is not None or recipe.crop == "resized":
             short = round(side / (recipe.eval_crop or 1))
             steps += [v2.Resize(short, interpolation, antialias=True), v2.CenterCrop(side)]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .augment import ShiftFlip, evaluation_transform, training_transform
+from .augment import ShiftFlip, evaluation_transform, training_size, training_transform
 from .identity import images_digest, state_digest
 from .images import EpochBatches, Images
 from .listing import Rows, by_position
@@ -71,13 +71,14 @@ class Data:
         world: int = 1,
         *,
         seed: int | None = None,
+        repeats: int = 1,
         device: torch.device = _CPU,
     ) -> tuple[DataLoader[Any], EpochBatches]:
         """A loader, and the sampler that says which epoch it gives; shuffled with a seed.
 
         Images that fit the device, and whose augmentation works on batches, stay on it.
         """
-        sampler = EpochBatches(len(images), batch, rank, world, seed)
+        sampler = EpochBatches(len(images), batch, rank, world, seed, repeats)
         source = self._on(images, device)
         workers = 0 if source is not images else self.workers
         loader: DataLoader[Any] = DataLoader(
@@ -178,9 +179,16 @@ def load_data(
     for name, value in (("mean", mean), ("std", std)):
         if len(value) not in (1, len(first)):
             raise ValueError(f"{name}={value} for images of {len(first)} channels.")
-    train.transform = training_transform(recipe, (shape[1], shape[2]))
+    sizes = {training_size(recipe, epoch, shape[1]) for epoch in range(math.ceil(recipe.epochs))}
+    made = {
+        size: training_transform(recipe, (size, size) if side else (shape[1], shape[2]), mean)
+        for size in sizes
+    }
+    train.transform = made[max(made)]
+    if len(made) > 1:
+        train.transform_in = lambda epoch: made[training_size(recipe, epoch, shape[1])]
     train.shift_flip = ShiftFlip(recipe.crop == "pad", recipe.flip)
-    train.settled = batched
+    train.settled = batched and recipe.repeats == 1
     for images in (val, test):
         if images is not None:
             images.transform, images.settled = evaluation_transform(recipe), True

@@ -105,11 +105,11 @@ def shard(network: nn.Module, accelerator: Accelerator) -> nn.Module:
     return network
 
 
-def averaged(network: nn.Module, decay: float) -> AveragedModel:
+def averaged(network: nn.Module, decay: float, *, rises: bool = True) -> AveragedModel:
     """A copy of the network whose weights and statistics follow it, as a moving average.
 
-    The decay rises with the step t to ``decay``, as (1 + t) / (10 + t): start values, of which a
-    constant one would keep a share for 1 / (1 - decay) steps, are forgotten at once.
+    The decay ``rises`` with the step t to ``decay``, as (1 + t) / (10 + t): start values, of which
+    a constant one would keep a share for 1 / (1 - decay) steps, are forgotten at once.
     """
 
     def local(tensors: Any) -> list[Tensor]:
@@ -117,7 +117,7 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
 
     def of_shards(averages: Any, values: Any, count: Any) -> None:
         done = int(model.n_averaged)  # counted on the CPU; ``count`` would wait for a GPU
-        rate = min(decay, (1 + done) / (10 + done))
+        rate = min(decay, (1 + done) / (10 + done)) if rises else decay
         get_ema_multi_avg_fn(rate)(local(averages), local(values), count)
 
     model = AveragedModel(network, multi_avg_fn=of_shards, use_buffers=True)

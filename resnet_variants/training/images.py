@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ from .recipe import Recipe
 
 IGNORED = -1
 """label of what is no image: padding of the last batch, or a file that could not be read"""
+
+
+REPEAT = 1_000_003
+"""what is added to the epoch in the key of an image that comes again in it"""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,14 @@ class Images(Dataset[Batch]):
         self.seed, self.strict = recipe.seed, recipe.on_corrupt_file == "raise"
         self.transform: Any = None
         """of one image; None: as it is"""
+        self.transform_in: Callable[[int], Any] | None = None
+        """the transform of an epoch, where they differ"""
         self.settled = False
         """whether the transform makes the same of an image in every epoch"""
         self.shift_flip: ShiftFlip | None = None
         """of a batch; None: a test"""
         self.cache: dict[int, Tensor] | None = None
-        self._drawn: tuple[int, Tensor] | None = None
+        self._drawn: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,7 +68,7 @@ class Images(Dataset[Batch]):
     def with_transform(self, transform: Any) -> Images:
         """The same images, otherwise transformed."""
         other = copy.copy(self)
-        other.transform, other.settled = transform, False
+        other.transform, other.transform_in, other.settled = transform, None, False
         return other
 
     def load(self, position: int) -> Tensor:
@@ -116,8 +122,8 @@ class Images(Dataset[Batch]):
         positions = torch.tensor([keys[i][1] for i in good])
         labels = [int(self.labels[keys[i][1]]) for i in good]
         if self.shift_flip:
-            windows, epoch = self.shift_flip.windows(stacked), keys[0][0]
-            draws = self._shifts(epoch)[positions]
+            windows = self.shift_flip.windows(stacked)
+            draws = self._shifts([keys[i][0] for i in good], positions)
             stacked = self.shift_flip.pick(windows, torch.arange(len(stacked)), draws)
         return Batch(stacked, torch.tensor(labels), unreadable)
 
@@ -138,22 +144,31 @@ class Images(Dataset[Batch]):
                 return self.transformed(0, position)
         raise ValueError(f"None of {len(self)} images can be read.")
 
-    def _shifts(self, epoch: int) -> Tensor:
+    def _shifts(self, epochs: list[int], positions: Tensor) -> Tensor:
+        """The draws of images at ``positions``, each in its own epoch (repeated images differ)."""
         assert self.shift_flip is not None
-        if self._drawn is None or self._drawn[0] != epoch:
-            self._drawn = (epoch, self.shift_flip.draws(epoch, len(self), self.seed))
-        return self._drawn[1]
+        now = {each % REPEAT for each in epochs}
+        self._drawn = {each: draws for each, draws in self._drawn.items() if each % REPEAT in now}
+        for each in {*epochs} - {*self._drawn}:
+            self._drawn[each] = self.shift_flip.draws(each, len(self), self.seed)
+        if len({*epochs}) == 1:
+            return self._drawn[epochs[0]][positions]
+        pairs = zip(epochs, positions.tolist(), strict=True)
+        return torch.stack([self._drawn[epoch][position] for epoch, position in pairs])
 
     def transformed(self, epoch: int, position: int) -> Tensor:
         """The image after its own transform, before what works on batches."""
         image = self.load(position)
-        if self.transform is None:
+        transform = self.transform
+        if self.transform_in is not None:
+            transform = self.transform_in(epoch % REPEAT)
+        if transform is None:
             return image
         draws = torch.default_generator
         state = draws.get_state()
         draws.manual_seed(zlib.crc32(f"{self.seed}.{epoch}.{position}".encode()))
         try:
-            return self.transform(image)
+            return transform(image)
         finally:
             draws.set_state(state)
 
@@ -165,8 +180,10 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     so that all processes take the same number of steps.
     """
 
-    def __init__(self, count: int, batch: int, rank: int, world: int, seed: int | None) -> None:
-        self.count, self.batch, self.seed = count, batch, seed
+    def __init__(
+        self, count: int, batch: int, rank: int, world: int, seed: int | None, repeats: int = 1
+    ) -> None:
+        self.count, self.batch, self.seed, self.repeats = count, batch, seed, repeats
         self.rank, self.world = rank, world
         self.epoch, self.start = 0, 0
         self.stop: int | None = None
@@ -180,9 +197,14 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         if self.seed is not None:
             draw = torch.Generator().manual_seed(zlib.crc32(f"{self.seed}.{self.epoch}".encode()))
             order = torch.randperm(self.count, generator=draw)
+            order = order.repeat_interleave(self.repeats)[: self.count]
         share = self.batch // self.world
         for i in range(self.start, len(self) if self.stop is None else self.stop):
             batch = order[i * self.batch : (i + 1) * self.batch].tolist()
             batch += [IGNORED] * (self.batch - len(batch))
-            mine = batch[self.rank * share : (self.rank + 1) * share]
-            yield [(self.epoch, position) for position in mine]
+            turns = [(i * self.batch + k) % self.repeats for k in range(self.batch)]
+            keys = [
+                (self.epoch + turn * REPEAT, position)
+                for turn, position in zip(turns, batch, strict=True)
+            ]
+            yield keys[self.rank * share : (self.rank + 1) * share]

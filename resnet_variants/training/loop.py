@@ -33,6 +33,7 @@ from ..registry import model_config
 from ..storage import locked, make_folder
 from .augment import Normalise, batch_mix, evaluation_transform
 from .captured import captured_step
+from .criterion import make_loss
 from .data import Data, load_data
 from .engine import averaged, distribute, everyone, from_main, make_accelerator, on_all, shard
 from .evaluate import evaluate, finite
@@ -206,7 +207,7 @@ class Trainer:
         self.network = network
         self.ema = None
         if recipe.ema:
-            self.ema = averaged(network, recipe.ema)
+            self.ema = averaged(network, recipe.ema, rises=recipe.ema_start == "rise")
             if recipe.sharding == "fsdp":
                 shard(self.ema.module, accelerator)
         self.model = distribute(network, accelerator, recipe)
@@ -214,14 +215,20 @@ class Trainer:
             self.model.compile()
         self.optimizer = make_optimizer(network, recipe)
         self.stepper = accelerator.prepare_optimizer(self.optimizer)
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.criterion = make_loss(recipe)
         self.mix = batch_mix(recipe, data.num_classes)
         self.normalise = Normalise(data.mean, data.std, self.device)
 
         rank, world = accelerator.process_index, accelerator.num_processes
         part = recipe.batch_size // recipe.accumulate
         self.loader, self.sampler = data.loader(
-            data.train, part, rank, world, seed=recipe.seed, device=self.device
+            data.train,
+            part,
+            rank,
+            world,
+            seed=recipe.seed,
+            repeats=recipe.repeats,
+            device=self.device,
         )
         self.test_loader = self._test_loader(data.test)
         self.watched_loader = self.test_loader if data.val is None else self._test_loader(data.val)
@@ -351,8 +358,11 @@ class Trainer:
                 if self.mix is not None:
                     images, labels = self.mix(images, labels)
                 self.part(images, labels, part)
-        if self.ema is not None:
+        if self.ema is not None and self.step % self.epoch_steps % recipe.ema_every == 0:
             self.ema.update_parameters(self.network)
+            rising = recipe.warmup_epochs * self.length * self.epoch_steps
+            if recipe.ema_start == "warmup" and self.step < rising:
+                self.ema.n_averaged.zero_()  # the next update copies the weights
         self.step += 1
 
     def part(self, images: Tensor, labels: Tensor, part: int) -> None:

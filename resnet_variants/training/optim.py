@@ -14,18 +14,26 @@ from .recipe import Recipe
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser; normalisation and biases (one-dimensional) are a group of theirs,
     and with ``layer_decay`` each unit is, whose ``lr_scale`` multiplies the rate."""
-    decay = recipe.weight_decay
-    flat_decay = decay if recipe.norm_weight_decay is None else recipe.norm_weight_decay
     scales = _scales(network, recipe.layer_decay)
-    groups: dict[tuple[float, bool], dict[str, Any]] = {}
-    for flat, weight_decay in ((False, decay), (True, flat_decay)):
+    biases = {
+        f"{name}.bias" for name, each in network.named_modules() if isinstance(each, _WEIGHTED)
+    }
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
+    for flat in (False, True):
         for name, parameter in network.named_parameters():
             if not parameter.requires_grad or (parameter.ndim <= 1) != flat:
                 continue
-            scale = scales[_unit(name)]
-            empty = {"params": [], "weight_decay": weight_decay, "lr_scale": scale}
-            groups.setdefault((scale, flat), empty)["params"].append(parameter)
+            scale, decay = scales[_unit(name)], recipe.weight_decay
+            if flat and recipe.norm_weight_decay is not None:
+                decay = recipe.norm_weight_decay
+            if name in biases and recipe.bias_weight_decay is not None:
+                decay = recipe.bias_weight_decay
+            empty = {"params": [], "weight_decay": decay, "lr_scale": scale}
+            groups.setdefault((scale, decay, flat), empty)["params"].append(parameter)
     return _optimizer(list(groups.values()), recipe)
+
+
+_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def _unit(name: str) -> str:
@@ -49,7 +57,14 @@ def _optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Opti
         )
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, recipe.lr)
-    return torch.optim.RMSprop(groups, recipe.lr, momentum=recipe.momentum)
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, recipe.lr, momentum=recipe.momentum)
+    from timm.optim import create_optimizer_v2
+
+    # the groups say which decay is whose, so timm shall not part them again
+    return create_optimizer_v2(
+        groups, recipe.optimizer, recipe.lr, recipe.weight_decay, filter_bias_and_bn=False
+    )
 
 
 def learning_rate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import types
 from collections.abc import Mapping
@@ -27,6 +28,10 @@ _ONLY_WITH: dict[str, tuple[str, tuple[Any, ...]]] = {
     "nesterov": ("optimizer", ("sgd",)),
     "milestones": ("schedule", ("step",)),
 }
+OPTIMIZERS = ("sgd", "adamw", "rmsprop")
+POLICIES = ("none", "randaugment", "trivialaugment")
+_OF_TIMM = ("adan", "lamb", "lars", "lion", "muon", "nadamw")
+_POLICIES_OF_TIMM = ("rand-", "augmix-", "original", "v0", "3a")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,8 @@ class Recipe:
     """let torchvision download a data set that is not there"""
     image_size: int | None = None
     """side of the square images; None: the weights', or as they are stored"""
+    eval_size: int | None = None
+    """side of the images in tests; None: as in training"""
     train_images: int | None = None
     """train on a class-balanced subset of so many images, the same one for every seed"""
     test_images: int | None = None
@@ -76,16 +83,25 @@ class Recipe:
     """``pad``: shift by up to an eighth of the side; ``resized``: a part, scaled (ImageNet)"""
     flip: bool = False
     """mirror half of the images"""
-    auto_augment: Literal["none", "randaugment", "trivialaugment"] = "none"
-    """policy of torchvision"""
+    auto_augment: str = "none"
+    """``randaugment`` or ``trivialaugment`` of torchvision, or a policy of timm by its name, such
+    as ``rand-m7-mstd0.5-inc1``, if timm is installed"""
     random_erasing: float = 0.0
-    """probability of erasing a rectangle"""
+    """probability of erasing a rectangle, to the mean colour"""
+    repeats: int = 1
+    """repeated augmentation (Hoffer et al. 2020): each image is so many times in a row in the
+    order, augmented differently; an epoch has as many images, so others wait for the next"""
+    start_size: int | None = None
+    """progressive size: of the training images at first; it grows in steps of 16 to ``image_size``
+    over the first three quarters of the epochs"""
     mixup: float = 0.0
     """alpha of mixup; 0: off. With CutMix, a batch has one of the two"""
     cutmix: float = 0.0
     """alpha of CutMix; 0: off"""
     label_smoothing: float = 0.0
     """share of the target spread over all classes"""
+    loss: Literal["cross_entropy", "bce"] = "cross_entropy"
+    """``bce``: each class is a question of its own, and all classes of a mixed image are right"""
     interpolation: Literal["bilinear", "bicubic", "nearest"] | None = None
     """how images are resized; None: as the weights', or bilinear"""
     eval_crop: float | None = None
@@ -114,7 +130,9 @@ class Recipe:
     """images of an optimiser's step, over all processes and accumulated parts together"""
     accumulate: int = 1
     """parts that a batch is computed in, for less memory"""
-    optimizer: Literal["sgd", "adamw", "rmsprop"] = "sgd"
+    optimizer: str = "sgd"
+    """``sgd``, ``adamw``, ``rmsprop``, or one of timm by its name (``lamb``, ``muon``, …), if it is
+    installed"""
     lr: float = 0.1
     """highest learning rate"""
     schedule: Literal["cosine", "step", "linear", "constant"] = "cosine"
@@ -127,10 +145,17 @@ class Recipe:
     weight_decay: float = 5e-4
     norm_weight_decay: float | None = None
     """weight decay of normalisation and biases; None: as the others"""
+    bias_weight_decay: float | None = None
+    """weight decay of biases that are no normalisation's; None: as normalisation's"""
     clip_norm: float = 0.0
     """longest gradient; 0: any"""
     ema: float = 0.0
     """decay of the averaged weights that are tested in place of the last; 0: off"""
+    ema_every: int = 1
+    """steps between two updates of the averaged weights"""
+    ema_start: Literal["rise", "warmup"] = "rise"
+    """how start values are forgotten: the decay rises with the updates, or the average only
+    follows the weights until the learning rate has risen (torchvision)"""
 
     # Network --------------------------------------------------------------------------------
     drop_path_rate: float | None = None
@@ -180,6 +205,27 @@ class Recipe:
         for each in self.corruptions:
             parse_corruption(each)
         self._check_combination()
+        self._check_installed()
+
+    def _check_installed(self) -> None:
+        """Names of timm, where they are not torch's."""
+        timm = importlib.util.find_spec("timm") is not None
+        if self.optimizer not in (*OPTIMIZERS, *(_OF_TIMM if timm else ())):
+            known: list[str] = []
+            if timm:  # asked only for names that are not known to be there: it is slow to import
+                from timm.optim import list_optimizers
+
+                known = [str(name) for name in list_optimizers()]
+            if self.optimizer not in known:
+                missing = "" if timm else " (those of timm, lamb for instance, need it installed)"
+                names = [*OPTIMIZERS, *known]
+                raise ValueError(f"{unknown('optimizer', self.optimizer, names)}{missing}")
+        if self.auto_augment not in POLICIES:
+            if not self.auto_augment.startswith(_POLICIES_OF_TIMM):
+                names = [*POLICIES, "rand-m7-mstd0.5-inc1"]
+                raise ValueError(str(unknown("auto_augment", self.auto_augment, names)))
+            if not timm:
+                raise ValueError(f"auto_augment={self.auto_augment!r} needs timm installed.")
 
     def _check_combination(self) -> None:
         if self.warmup_epochs >= self.epochs:
@@ -197,6 +243,15 @@ class Recipe:
             raise ValueError(
                 f"milestones={self.milestones} must be rising parts of the training, in (0, 1)."
             )
+        if self.start_size is not None and not (
+            self.image_size and self.start_size <= self.image_size and self.crop == "resized"
+        ):
+            raise ValueError(
+                f"start_size={self.start_size} needs crop='resized' and an image_size that is not "
+                f"smaller, not {self.image_size}."
+            )
+        if self.eval_size is not None and self.image_size is None:
+            raise ValueError(f"eval_size={self.eval_size} needs an image_size.")
         if self.crop == "resized" and self.image_size is None and self.weights is None:
             raise ValueError("crop='resized' needs an image_size, for instance 224.")
         if self.eval_crop is not None and self.image_size is None and self.weights is None:
@@ -254,6 +309,12 @@ class Recipe:
         out |= {name: value for name, value in _UNSAID.items() if out.get(name) is None}
         if self.norm_weight_decay is None:
             out["norm_weight_decay"] = self.weight_decay
+        if self.bias_weight_decay is None:
+            out["bias_weight_decay"] = out["norm_weight_decay"]
+        if self.eval_size is None:
+            out["eval_size"] = self.image_size
+        if not self.ema:
+            del out["ema_every"], out["ema_start"]
         return out
 
     @classmethod
@@ -282,8 +343,9 @@ _RANGE_OF_NAMES: dict[tuple[float, float], str] = {
     (0.0, 1.0): "label_noise label_smoothing momentum ema drop_path_rate drop_rate",
     (0.0, 1.0 + 1e-9): "random_erasing eval_crop layer_decay",
     (0.0, math.inf): "mixup cutmix warmup_epochs weight_decay norm_weight_decay clip_norm workers "
-    "cache_mb save_steps seed val_images freeze_stages",
-    (1.0, math.inf): "image_size train_images test_images batch_size accumulate test_every",
+    "cache_mb save_steps seed val_images freeze_stages bias_weight_decay",
+    (1.0, math.inf): "eval_size start_size repeats ema_every image_size train_images "
+    "test_images batch_size accumulate test_every",
 }
 _RANGES = {name: ends for ends, names in _RANGE_OF_NAMES.items() for name in names.split()}
 
@@ -322,80 +384,3 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
 
 
 PRESETS: Registry[Recipe] = Registry("preset")
-
-PRESETS.register("digits", Recipe())
-PRESETS.register("demo", Recipe(epochs=8))
-
-_CIFAR = Recipe(
-    data="cifar10", data_dir="data", epochs=200, batch_size=128, warmup_epochs=5, flip=True
-)
-PRESETS.register("cifar", _CIFAR)
-PRESETS.register(
-    "cifar_fast",
-    _CIFAR.replace(
-        epochs=15, batch_size=256, lr=0.4, warmup_epochs=3, label_smoothing=0.1, channels_last=True
-    ),
-)
-
-# Weights of one's own or of another's, on images of one's own: a small rate, smaller still near the
-# image, and no long training
-_FINETUNE = Recipe(
-    crop="resized",
-    flip=True,
-    epochs=10,
-    batch_size=32,
-    lr=0.01,
-    weight_decay=1e-4,
-    warmup_epochs=1,
-    label_smoothing=0.1,
-    layer_decay=0.9,
-    weights="default",
-)
-PRESETS.register("finetune", _FINETUNE)
-# Does a gate help a network that is trained already? It starts as the identity, so that all
-# differences are the gate's.
-PRESETS.register(
-    "add_gate",
-    _CIFAR.replace(epochs=10, lr=0.01, warmup_epochs=0.5, gate_start="identity", weights="default"),
-)
-
-_IMAGENET = Recipe(
-    data="imagenet",
-    data_dir="data",
-    image_size=224,
-    eval_crop=0.875,
-    crop="resized",
-    flip=True,
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    epochs=100,
-    batch_size=256,
-    schedule="step",
-    warmup_epochs=5,
-    weight_decay=1e-4,
-    zero_init_last=True,
-)
-# Goyal et al. 2017, with 100 epochs as in ECA-Net, SE and SSA re-runs
-PRESETS.register("imagenet", _IMAGENET)
-# The recipe of torchvision's second weights (V. Vryniotis, "How to train state-of-the-art models")
-PRESETS.register(
-    "imagenet_modern",
-    _IMAGENET.replace(
-        epochs=600,
-        batch_size=1024,
-        lr=0.5,
-        schedule="cosine",
-        image_size=224,
-        nesterov=False,
-        weight_decay=2e-5,
-        norm_weight_decay=0.0,
-        label_smoothing=0.1,
-        mixup=0.2,
-        cutmix=1.0,
-        auto_augment="trivialaugment",
-        random_erasing=0.1,
-        ema=0.99998,
-        precision="bf16",
-        channels_last=True,
-    ),
-)

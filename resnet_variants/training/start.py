@@ -280,7 +280,7 @@ def describe(
     label: str, config: NetworkConfig, recipe: Recipe, data: Any, top1: float | None
 ) -> Weights:
     """What a run's weights are, in the words of the catalogue."""
-    side = recipe.image_size or data.shape[1]
+    side = recipe.eval_size or recipe.image_size or data.shape[1]
     squash = recipe.eval_crop is None and recipe.crop != "resized"
     return Weights(
         model=label,

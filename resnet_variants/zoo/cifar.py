@@ -1,9 +1,11 @@
 """Networks for 32x32 images: the ResNets of the paper's section 4.2 and what came of them."""
 
+from typing import Any
+
 from ..builders.resnet import ResNetConfig
 from .attention import HU, SALIENT, SSANET, WANG
 from .entry import Entry, table
-from .resnet import HE, XIE
+from .resnet import D18, D34, D50, D101, HE, XIE
 
 # 6n + 2 layers: three stages of n units; the parameter-free shortcut of the paper
 BASE = ResNetConfig(
@@ -16,6 +18,11 @@ BASE = ResNetConfig(
 )
 DEPTHS = {depth: {"layers": ((depth - 2) // 6,) * 3} for depth in (20, 32, 44, 56, 110, 1202)}
 
+# The ImageNet networks' four stages of 64 to 512 channels on 32x32 images, the form that most
+# papers on CIFAR use
+FOUR_STAGES = ResNetConfig(stem="cifar", num_classes=10)
+FOUR_STAGE_DEPTHS: dict[int, dict[str, Any]] = {18: D18, 34: D34, 50: D50, 101: D101}
+
 NEXT = ResNetConfig(
     layers=(3, 3, 3), widths=(64, 128, 256), stem="cifar", num_classes=10, groups=32, base_width=4
 )
@@ -26,6 +33,12 @@ def _twins(prefix: str, family: str, paper: str, attention: str) -> list[Entry]:
     base = BASE.replace(attention=attention)
     rows = {f"{prefix}resnet{depth}_cifar": DEPTHS[depth] for depth in DEPTHS if depth < 1202}
     return table(family, paper, base, rows, input_size=32)
+
+
+def _four_stages(prefix: str, family: str, paper: str, attention: str | None) -> list[Entry]:
+    """The four-stage networks of all depths, with a gate or none."""
+    rows = {f"{prefix}resnet{depth}_cifar": changes for depth, changes in FOUR_STAGE_DEPTHS.items()}
+    return table(family, paper, FOUR_STAGES.replace(attention=attention), rows, input_size=32)
 
 
 ENTRIES = [
@@ -47,6 +60,11 @@ ENTRIES = [
         },
         input_size=32,
     ),
+    *_four_stages("", "CIFAR ResNet", HE, None),
+    *_four_stages("se", "SE-ResNet", HU, "se"),
+    *_four_stages("eca", "ECA-Net", WANG, "eca"),
+    *_four_stages("ssa", "SSANet", SSANET, "ssa"),
+    *_four_stages("salient", "Salient-Net", SALIENT, "salient"),
     *_twins("se", "SE-ResNet", HU, "se"),
     *_twins("eca", "ECA-Net", WANG, "eca"),
     *_twins("ssa", "SSANet", SSANET, "ssa"),

@@ -32,6 +32,7 @@ from resnet_variants.builders import build_on
 from resnet_variants.checkpoints import DIALECTS, MismatchError, Weights, errors, write_checkpoint
 from resnet_variants.checkpoints import catalogue as catalogue_module
 from resnet_variants.checkpoints import download as download_module
+from resnet_variants.checkpoints.dialects import OWN
 from resnet_variants.checkpoints.download import fetch
 from resnet_variants.checkpoints.fingerprints import lines
 from resnet_variants.checkpoints.matching import pairs_of
@@ -51,14 +52,17 @@ LICENCES = {
 @pytest.mark.parametrize("weights", ENTRIES, ids=lambda weights: weights.name)
 def test_entry_is_well_formed(weights: Weights) -> None:
     address = urlsplit(weights.url)
-    assert address.scheme == "https"
-    assert address.netloc
+    if weights.packaged is None:
+        assert address.scheme == "https"
+        assert address.netloc
+    else:
+        assert weights.packaged.is_file()
     assert weights.filename.endswith((".pth", ".pth.zip", ".pyth", ".th", ".safetensors"))
     assert re.fullmatch(r"sha256:[0-9a-f]{8,64}|sha1:[0-9a-f]{40}|unknown", weights.hash)
     if weights.hash != "unknown" and "regnet" not in weights.filename:
         assert weights.hash.partition(":")[2][:8] in weights.filename
     assert weights.license in LICENCES
-    assert weights.dialect in DIALECTS
+    assert weights.dialect in DIALECTS or weights.dialect == OWN
     assert weights.model in list_models()
     assert model_config(weights.model).replace(**weights.changes)
     assert weights.tag

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import resources
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ class Weights:
     tag: str
     """who trained them, and on what"""
     url: str
+    """address of the file; ``package:`` and a path for one that is part of this package"""
     hash: str
     """``sha256:`` or ``sha1:`` and the digits of the hash of the file (of a zip archive: the file
     in it) as published, all or the first 8: these tell accidents, and that the file is the
@@ -70,6 +72,12 @@ class Weights:
     def verifiable(self) -> bool:
         """Whether a hash is published; other weights are taken with ``allow_unverified`` alone."""
         return self.hash != "unknown"
+
+    @property
+    def packaged(self) -> Path | None:
+        """The file, where it is part of this package."""
+        scheme, _, path = self.url.partition(":")
+        return Path(__file__).parent / path if scheme == "package" else None
 
     @property
     def filename(self) -> str:

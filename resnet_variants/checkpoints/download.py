@@ -67,6 +67,9 @@ def fetch(weights: Weights, *, progress: bool = True, allow_unverified: bool = F
             "file is the authors'. allow_unverified=True takes it as it is"
             + (f"; with a hash there are {', '.join(others)}." if others else ".")
         )
+    if weights.packaged is not None:
+        _verify(weights.packaged, weights, "is not the file of this package (install it again)")
+        return weights.packaged
     folders = [Path(local).expanduser()] if (local := os.environ.get(LOCAL_DIR)) else []
     cache = cache_dir()
     for path in (folder / name for folder in [*folders, cache]):

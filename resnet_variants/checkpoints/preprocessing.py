@@ -90,6 +90,6 @@ def class_names(weights: Weights | None, classes: int) -> list[str]:
         from torchvision.models import ResNet18_Weights
 
         names = list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-    elif weights is not None and weights.dataset == "CIFAR-10":
+    elif weights is not None and weights.dataset in ("CIFAR-10", "CIFAR-10 (JPEG)"):
         names = _CIFAR10
     return names if len(names) == classes else [f"class {i}" for i in range(classes)]

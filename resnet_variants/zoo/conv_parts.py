@@ -18,6 +18,8 @@ SC_V1D = SC.replace(stem="deep", shortcut="avg", stride_with="avg_after")
 WIDE_STEM = {"stem": "deep64"}
 CIFAR = {"stem": "cifar", "num_classes": 10}
 CIFAR29 = CIFAR | {"layers": (3, 3, 3)}
+# This library's own: small enough to train on two cores and to ship with weights.
+CIFAR20 = CIFAR | {"layers": (2, 2, 2), "widths": (16, 32, 64), "shortcut": "conv"}
 
 
 def _res2(width: int, scale: int) -> dict[str, object]:
@@ -53,7 +55,10 @@ SK_ENTRIES: list[Entry] = [
         "SK-Net",
         LI,
         SK,
-        {"sknet29_cifar": CIFAR29 | {"base_width": 16}},
+        {
+            "sknet20_cifar": CIFAR20 | {"groups": 1, "base_width": 64},
+            "sknet29_cifar": CIFAR29 | {"base_width": 16},
+        },
         input_size=32,
     ),
 ]
@@ -110,7 +115,16 @@ RES2NET_ENTRIES: list[Entry] = [
         },
         input_size=32,
     ),
-    *table("Res2Net", GAO, RES2NET, {"res2net50_26w_4s_cifar": CIFAR}, input_size=32),
+    *table(
+        "Res2Net",
+        GAO,
+        RES2NET,
+        {
+            "res2net20_40w_4s_cifar": CIFAR20 | {"base_width": 40},
+            "res2net50_26w_4s_cifar": CIFAR,
+        },
+        input_size=32,
+    ),
 ]
 
 RESNEST_ENTRIES: list[Entry] = [
@@ -153,7 +167,13 @@ RESNEST_ENTRIES: list[Entry] = [
             "resnest50_fast_1s4x24d": ["resnest50d_1s4x24d"],
         },
     ),
-    *table("ResNeSt", ZHANG, RESNEST, {"resnest50_cifar": CIFAR}, input_size=32),
+    *table(
+        "ResNeSt",
+        ZHANG,
+        RESNEST,
+        {"resnest20_cifar": CIFAR20 | {"stride_with": "conv"}, "resnest50_cifar": CIFAR},
+        input_size=32,
+    ),
 ]
 
 SC_ENTRIES: list[Entry] = [
@@ -165,7 +185,7 @@ SC_ENTRIES: list[Entry] = [
         {"scnet50_v1d": D50, "scnet101_v1d": D101 | WIDE_STEM},
         aliases={"scnet50_v1d": ["scneta50"], "scnet101_v1d": ["scneta101"]},
     ),
-    *table("SCNet", LIU, SC, {"scnet50_cifar": CIFAR}, input_size=32),
+    *table("SCNet", LIU, SC, {"scnet20_cifar": CIFAR20, "scnet50_cifar": CIFAR}, input_size=32),
 ]
 
 ENTRIES = [*SK_ENTRIES, *RES2NET_ENTRIES, *RESNEST_ENTRIES, *SC_ENTRIES]

@@ -156,3 +156,25 @@ def test_commands_are_imported_when_run() -> None:
         "assert 'tyro' not in sys.modules and 'resnet_variants.cli.models' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+
+
+def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "resnet18*", "--counts", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)[0]
+    assert first["model"] == "resnet18" and first["parameters"] == 11_689_512
+
+
+@pytest.mark.parametrize(("command", "goes_on"), [("list", False), ("train", True)])
+def test_stopping_is_one_line(
+    command: str,
+    goes_on: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*_: str) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnet_variants.cli._run", stopped)
+    assert main([command, "resnet18"]) == 130
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and ("same command goes on" in error) == goes_on

@@ -126,3 +126,42 @@ def test_page_in_a_browser(report: Report, tmp_path: Path, browser) -> None:
     box.send_keys("nothing at all")
     assert names() == []
     assert [each for each in browser.get_log("browser") if each["level"] == "SEVERE"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 400])
+def test_page_reads_without_hovering(report: Report, tmp_path: Path, browser, width: int) -> None:
+    """Round ticks, each once; names where curves and points end; the first column stays; nothing
+    is wider than the window; the keyboard reaches rows and curves."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    save_report(report, tmp_path, pictures=False)
+    size = dict(width=width, height=1000, deviceScaleFactor=1, mobile=False)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get((tmp_path / "report.html").as_uri())
+
+    def all_of(selector: str) -> list:
+        return browser.find_elements(By.CSS_SELECTOR, selector)
+
+    for plot in ("tradeoff", "curves"):
+        for axis in "xy":
+            labels = [each.text for each in all_of(f"#{plot} .tick.{axis}")]
+            assert len(labels) >= 2 and len(set(labels)) == len(labels)
+            digits = [re.sub(r"[^1-9]", "", label) for label in labels]
+            assert all(len(each) <= 3 for each in digits), labels
+        names = all_of(f"#{plot} text.name")
+        assert len(names) == 3 and all(name.text for name in names)
+        ends = sorted(name.rect["y"] for name in names)
+        assert all(b - a >= 10 for a, b in zip(ends, ends[1:], strict=False))
+        right = max(name.rect["x"] + name.rect["width"] for name in names)
+        assert right <= width
+    assert [each.text for each in all_of("#curves .tick.x")] == ["1", "2", "3"]
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+    box = all_of(".scroll")[0]
+    browser.execute_script("arguments[0].scrollLeft = 300", box)
+    first = all_of("#body td:first-child")[0]
+    assert abs(first.rect["x"] - box.rect["x"]) < 2
+    all_of("#body tr")[1].send_keys(Keys.NULL)  # focuses
+    assert "lit" in all_of("#body tr")[1].get_attribute("class")

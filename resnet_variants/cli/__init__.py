@@ -26,15 +26,17 @@ class Command(NamedTuple):
     """``module:function``, the module in this package"""
     summary: str
     extra: str | None = None
+    resumes: bool = False
+    """whether the same command goes on where it was stopped"""
 
 
 COMMANDS: dict[str, Command] = {
     "list": Command("models:list_", "names of the zoo that match a pattern"),
     "info": Command("models:info", "counts, paper, aliases, weights, configuration of a model"),
     "compare": Command(
-        "training:compare", "train models under one recipe, over several seeds", "train"
+        "training:compare", "train models under one recipe, over several seeds", "train", True
     ),
-    "train": Command("training:train", "train one model", "train"),
+    "train": Command("training:train", "train one model", "train", True),
     "report": Command("training:report", "tables and plot of a finished comparison", "train"),
     "predict": Command("weights:predict", "what a network sees in an image"),
     "evaluate": Command(
@@ -49,7 +51,8 @@ COMMANDS: dict[str, Command] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit code. What a user got wrong is one line on stderr and 2.
+    """Run a command; gives the exit code. What a user got wrong is one line on stderr and 2,
+    what was stopped by Ctrl-C one line and 130.
 
     ``--debug`` before the command, or RESNET_VARIANTS_DEBUG=1, shows the traceback.
     """
@@ -67,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _run(*args)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        goes_on = ": the same command goes on" if COMMANDS[args[0]].resumes else ""
+        print(f"\r{PROG}: stopped{goes_on}", file=sys.stderr)
+        return 130
     except (ValueError, TypeError, OSError, ImportError) as error:
         if debug:
             raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 
 import torch
@@ -28,6 +30,7 @@ def benchmark(
     rounds: int = 7,
     device: str = "cpu",
     out: Path | None = None,
+    json: bool = False,
 ) -> None:
     """Measure networks eager, deployed, and beside their peers, in turns.
 
@@ -52,6 +55,7 @@ def benchmark(
         device: cpu, or an accelerator such as cuda
         out: folder for benchmark.csv, .json and .md and, with matplotlib, roofline.svg and
             scaling.svg
+        json: print JSON instead
     """
     kind = _checked_device(device, fresh)
     known = known_ways(kind, train)
@@ -68,7 +72,8 @@ def benchmark(
         if importlib.util.find_spec(peer) is None:
             raise ImportError(f"against={peer!r} needs {peer}: pip install {peer}.")
     rows: list[Row] = []
-    print(report.head())
+    if not json:
+        print(report.head())
     before = torch.get_num_threads()
     try:
         for number in threads or (before,):
@@ -82,9 +87,12 @@ def benchmark(
                             else measure(name, each, side, rounds, against, ways, train, device)
                         )
                         rows += found
-                        print(*map(report.line, found), sep="\n", flush=True)
+                        if not json:
+                            print(*map(report.line, found), sep="\n", flush=True)
     finally:
         torch.set_num_threads(before)
+    if json:
+        print(dumps([asdict(row) for row in rows], indent=2))
     if out is not None:
         report.save(rows, out)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from json import dumps
+from typing import Any
 
 from tqdm import tqdm
 
@@ -14,25 +15,35 @@ from ..registry import list_families, list_models
 from ..text import indent, short, table
 
 
-def list_(pattern: str = "*", /, *, family: str | None = None, counts: bool = False) -> None:
+def list_(
+    pattern: str = "*", /, *, family: str | None = None, counts: bool = False, json: bool = False
+) -> None:
     """Print the models that match a pattern, with their family.
 
     Args:
         pattern: glob such as 'se*_cifar'
         family: only this family, such as 'ResNet-D'
         counts: parameters and multiply-accumulates too, counted now
+        json: print JSON instead
     """
     names = list_models(pattern, family=family)
     if not names:
         raise ValueError(_no_match(pattern, family))
     families = {name: each for each in list_families() for name in list_models(family=each)}
-    head, rows = ["model", "family"], [[name, families[name]] for name in names]
-    if counts:
-        head += ["input", "parameters", "MACs", "paper"]
-        for row in tqdm(rows, desc="counting", unit="model", leave=False):
-            known = model_info(row[0])
-            row += [str(known.input_size), f"{known.params:,}", short(known.macs), known.paper]
-    print(table(head, rows))
+    found = []
+    for name in tqdm(names, desc="counting", unit="model", leave=False, disable=not counts):
+        values: dict[str, Any] = {"model": name, "family": families[name]}
+        if counts:
+            known = model_info(name)
+            values |= {"input": known.input_size, "parameters": known.params, "MACs": known.macs}
+            values["paper"] = known.paper
+        found.append(values)
+    if json:
+        print(dumps(found, indent=2))
+        return
+    shown = {"parameters": "{:,}".format, "MACs": short}
+    rows = [[shown.get(key, str)(value) for key, value in each.items()] for each in found]
+    print(table(list(found[0]), rows))
 
 
 def info(name: str, /, *, input_size: int | None = None, json: bool = False) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
@@ -52,6 +54,7 @@ def train(
     out: Path | None = None,
     preset: str | None = None,
     recipe: Path | None = None,
+    json: bool = False,
     options: RecipeOptions,
 ) -> None:
     """Train one model; the same command goes on where it was interrupted.
@@ -62,11 +65,15 @@ def train(
         preset: recipe to start from, digits (with weights finetune) if none is named; they are
             in docs/comparison.md
         recipe: YAML file to start from
+        json: print the report as JSON instead
     """
     chosen = _recipe(preset, recipe, options)
     folder = out or Path("runs") / f"{name}-seed{chosen.seed}"
     result = run_training(name, chosen, folder)
     if _is_main():
+        if json:
+            print(dumps(Report.of([result]).to_dict(), indent=2))
+            return
         print(terminal(Report.of([result])))
         print(f"\nThe run is in {folder}: model.safetensors, log.csv, result.json")
 
@@ -86,6 +93,7 @@ def compare(
     processes: int = 1,
     preset: str | None = None,
     recipe: Path | None = None,
+    json: bool = False,
     options: RecipeOptions,
 ) -> None:
     """Train models under one recipe, over several seeds, and report; resumes like train.
@@ -106,6 +114,7 @@ def compare(
         preset: recipe to start from, digits (with weights finetune) if none is named; they are
             in docs/comparison.md
         recipe: YAML file to start from
+        json: print the report as JSON instead
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}.")
@@ -125,9 +134,10 @@ def compare(
     )
     found = run_trial(trial, out, processes=processes)
     if _is_main():
-        _show(found, out)
+        _show(found, out, json)
     if found.failed:
-        print("\n".join(["", "Failed; the same command tries again:", *found.failed]))
+        lines = ["", "Failed; the same command tries again:", *found.failed]
+        print("\n".join(lines), file=sys.stderr if json else sys.stdout)
         raise SystemExit(1)
 
 
@@ -139,6 +149,7 @@ def report(
     baseline: str | None = None,
     confidence: float = 0.95,
     margin: float | None = None,
+    json: bool = False,
 ) -> None:
     """Rebuild the report of finished runs, and merge those of several folders.
 
@@ -148,11 +159,12 @@ def report(
         baseline: the network that others are compared with
         confidence: of the intervals
         margin: test also whether networks are within so many points of the baseline
+        json: print the report as JSON instead
     """
     if not folders:
         raise ValueError("report needs at least one folder.")
     found = Report.read(folders, baseline=baseline, confidence=confidence, margin=margin)
-    _show(found, out or folders[0])
+    _show(found, out or folders[0], json)
 
 
 def _is_main() -> bool:
@@ -161,8 +173,11 @@ def _is_main() -> bool:
     return PartialState().is_main_process
 
 
-def _show(found: Report, out: Path) -> None:
+def _show(found: Report, out: Path, json: bool) -> None:
     paths = save_report(found, out)
+    if json:
+        print(dumps(found.to_dict(), indent=2))
+        return
     print(terminal(found))
     if found.twice:
         print(f"\n{found.twice} runs were found twice and counted once.")

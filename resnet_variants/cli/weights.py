@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -63,6 +64,7 @@ def predict(
     weights: str | None = None,
     top: int = 5,
     device: str = "cpu",
+    json: bool = False,
 ) -> None:
     """Print the most probable classes of images.
 
@@ -74,6 +76,7 @@ def predict(
             use, resnet50.tv_in1k for instance
         top: how many classes to print
         device: where to run
+        json: print JSON instead
     """
     if not images:
         raise ValueError("Name at least one image.")
@@ -82,14 +85,27 @@ def predict(
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
     network.eval()
+    found: list[dict[str, Any]] = []
     for path, image in zip(images, opened, strict=True):
         with torch.inference_mode():
             batch = transform(image).unsqueeze(0).to(device)
             probabilities = network(batch).softmax(1)[0].cpu()
-        print(path)
         best = probabilities.topk(min(top, network.num_classes))
-        for share, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            print(f"  {100 * share:6.2f} %  {names[number]}")
+        ranked = list(zip(best.values.tolist(), best.indices.tolist(), strict=True))
+        found.append(
+            {
+                "image": str(path),
+                "classes": [
+                    {"number": number, "name": names[number], "probability": share}
+                    for share, number in ranked
+                ],
+            }
+        )
+        if not json:
+            lines = [f"  {100 * share:6.2f} %  {names[number]}" for share, number in ranked]
+            print(path, *lines, sep="\n")
+    if json:
+        print(dumps(found, indent=2))
 
 
 def open_network(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,7 @@ def test_page_reads_without_hovering(report: Report, tmp_path: Path, browser, wi
         names = all_of(f"#{plot} text.name")
         assert len(names) == 3 and all(name.text for name in names)
         ends = sorted(name.rect["y"] for name in names)
-        assert all(b - a >= 10 for a, b in zip(ends, ends[1:], strict=False))
+        assert all(b - a >= 10 for a, b in pairwise(ends))
         right = max(name.rect["x"] + name.rect["width"] for name in names)
         assert right <= width
     assert [each.text for each in all_of("#curves .tick.x")] == ["1", "2", "3"]

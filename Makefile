@@ -22,7 +22,7 @@ help:
 	@echo "make test    the tests; ARGS=... goes to pytest, JOBS=$(JOBS) processes"
 	@echo "make slow    the tests that take minutes each"
 	@echo "make lint    ruff and mypy"
-	@echo "make docs    the reference, docs/api; says which other pages are out of date"
+	@echo "make docs    the site, site/introduction.html; says which pages are out of date"
 	@echo "make format  let ruff format and fix"
 	@echo "make clean   remove .venv and what tools leave behind"
 
@@ -46,7 +46,7 @@ lint: $(VENV)/.test
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/make.py --check
-	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -68,5 +68,5 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

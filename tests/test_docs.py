@@ -31,7 +31,7 @@ def _make() -> Any:
 
 make = _make()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-TAUGHT = [*make.PAGES, ROOT / "docs" / "extending.md"]
+TAUGHT = [*make.PAGES, ROOT / "docs" / "extending.md", ROOT / "docs" / "tasks.md"]
 
 
 def _name(document: Path) -> str:

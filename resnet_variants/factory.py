@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 
@@ -17,6 +17,7 @@ from .registry import list_models as list_names
 
 if TYPE_CHECKING:
     from .checkpoints.catalogue import Weights
+    from .options import Options
 
 
 def create_model(
@@ -27,7 +28,7 @@ def create_model(
     allow_unverified: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
-    **config: Any,
+    **config: Unpack[Options],
 ) -> Network:
     """Create a network by name.
 
@@ -64,7 +65,7 @@ def create_model(
         return create_with_weights(
             resolve_name(name),
             changed,
-            asked=config,
+            asked={**config},
             pretrained=pretrained,
             checkpoint_path=checkpoint_path,
             allow_unverified=allow_unverified,

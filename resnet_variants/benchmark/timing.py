@@ -34,15 +34,18 @@ def median(times: Times) -> float:
 
 
 def least(times: Times) -> float:
+    """Fewest busy seconds."""
     return max(min(busy for busy, _ in times), 1e-9)
 
 
 def ratio(over: Times, under: Times) -> float:
+    """Median ratio of the busy seconds of the same rounds."""
     pairs = zip(over, under, strict=True)
     return statistics.median(a / max(b, 1e-9) for (a, _), (b, _) in pairs)
 
 
 def spread(values: list[float]) -> float:
+    """Interquartile range over the median; 0 for one value."""
     if len(values) < 2:
         return 0.0
     low, middle, high = statistics.quantiles(values, n=4)

@@ -58,6 +58,7 @@ class CudaGraph:
         self.graph, self.stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
 
     def record(self, work: Callable[[], None]) -> None:
+        """Do the work ``WARM_UP`` times, then record it."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             for _ in range(WARM_UP):
@@ -67,6 +68,7 @@ class CudaGraph:
             work()
 
     def replay(self) -> None:
+        """Do what was recorded once more."""
         self.graph.replay()
 
 

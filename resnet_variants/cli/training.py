@@ -15,6 +15,7 @@ from ..comparison.report import Report
 from ..comparison.tables import terminal
 from ..comparison.trial import Trial, parse_axis, run_trial
 from ..comparison.writing import save_report
+from ..training.callbacks import Track
 from ..training.loop import train as run_training
 from ..training.recipe import PRESETS, Recipe
 
@@ -55,6 +56,7 @@ def train(
     preset: str | None = None,
     recipe: Path | None = None,
     json: bool = False,
+    track: tuple[str, ...] = (),
     options: RecipeOptions,
 ) -> None:
     """Train one model; the same command goes on where it was interrupted.
@@ -66,10 +68,12 @@ def train(
             in docs/comparison.md
         recipe: YAML file to start from
         json: print the report as JSON instead
+        track: send each epoch to tensorboard, trackio, wandb or mlflow, which must be installed
     """
     chosen = _recipe(preset, recipe, options)
     folder = out or Path("runs") / f"{name}-seed{chosen.seed}"
-    result = run_training(name, chosen, folder)
+    callbacks = [Track(track, folder, folder.name)] if track else []
+    result = run_training(name, chosen, folder, callbacks=callbacks)
     if _is_main():
         if json:
             print(dumps(Report.of([result]).to_dict(), indent=2))

@@ -1,9 +1,10 @@
 """Training: one typed recipe, one loop, on one process or many; nothing that was done is lost."""
 
+from .callbacks import Callback, Track
 from .data import load_data
 from .loop import train
 from .presets import PRESETS
 from .recipe import Recipe
 from .result import Result
 
-__all__ = ["PRESETS", "Recipe", "Result", "load_data", "train"]
+__all__ = ["PRESETS", "Callback", "Recipe", "Result", "Track", "load_data", "train"]

@@ -8,7 +8,7 @@ import math
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ..profiling import Profile, profile
 from ..registry import model_config
 from ..storage import locked, make_folder
 from .augment import Normalise, batch_mix, evaluation_transform
+from .callbacks import Callback
 from .captured import captured_step
 from .criterion import make_loss
 from .data import Data, load_data
@@ -80,6 +81,7 @@ def train(
     label: str | None = None,
     length: float = 1.0,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> Result:
     """Train a network and test it.
 
@@ -87,6 +89,8 @@ def train(
     the last checkpoint to the same result, and a finished run is only read. Without it nothing
     is kept. ``train_set`` and ``test_set`` take the place of the recipe's data: Datasets of
     (PIL image or tensor, label). ``length`` stretches the schedule.
+
+    ``callbacks`` are called after steps, epochs and at the end.
 
     Raises ValueError before the first step for what cannot work.
 
@@ -113,8 +117,11 @@ def train(
         stack.enter_context(torch.random.fork_rng(devices=gpus))
         stack.enter_context(_determinism(recipe))
         trainer = Trainer(config, recipe, data, accelerator, folder, length, start)
+        trainer.callbacks = callbacks
         trainer.run(label, progress and accelerator.is_main_process)
         result = trainer.finish(label, counts)
+        for callback in callbacks:
+            callback.on_end(trainer, result)
         everyone()  # what the main process wrote is there for all
         return result
 
@@ -236,6 +243,7 @@ class Trainer:
         """``label`` and ``predicted`` of the test images, of the last test of all of them"""
         self.diverged: int | None = None
 
+        self.callbacks: Sequence[Callback] = ()
         self.step = 0
         self.loss = torch.zeros((), device=self.device)
         """the sum of the epoch's losses in this process"""
@@ -317,6 +325,8 @@ class Trainer:
                 "wait": self.waited / self.worked,
             }
         )
+        for callback in self.callbacks:
+            callback.on_epoch(self, self.history[-1])
         self._start_epoch()
         self.save()
 
@@ -364,6 +374,8 @@ class Trainer:
             if recipe.ema_start == "warmup" and self.step < rising:
                 self.ema.n_averaged.zero_()  # the next update copies the weights
         self.step += 1
+        for callback in self.callbacks:
+            callback.on_step(self)
 
     def part(self, images: Tensor, labels: Tensor, part: int) -> None:
         """Compute one part of a batch; with the last one the optimiser takes its step."""

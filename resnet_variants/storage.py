@@ -71,10 +71,11 @@ def make_folder(path: Path) -> Path:
 def locked(path: Path) -> Iterator[bool]:
     """Hold a folder against other processes; False when one holds it. Ends with the process:
     its loader processes, which may outlive it by seconds, do not inherit it."""
-    if os.name != "posix":
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # not a POSIX system
         yield True
         return
-    import fcntl
 
     with open(path / ".lock", "w") as file:
         try:

@@ -286,8 +286,10 @@ def _locked(path: Path) -> Iterator[None]:
                         msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
                         break
                 break
-            import fcntl
-
+            try:
+                import fcntl
+            except ModuleNotFoundError:  # neither Windows nor POSIX
+                break
             fcntl.flock(file, fcntl.LOCK_EX)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):

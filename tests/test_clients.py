@@ -1,8 +1,8 @@
 """Others' tools, each really used on a network of each kind: ``make clients``.
 
 Left out, since they fail today: FullGrad on bottlenecks, whose layers run in another order than
-they are registered in; Torch-Pruning on Res2Net, whose splits have fixed widths; captum's LRP, which has no rule for
-``nn.Identity``.
+they are registered in; Torch-Pruning on Res2Net, whose splits have fixed widths; captum's LRP,
+which has no rule for ``nn.Identity``.
 """
 
 from __future__ import annotations

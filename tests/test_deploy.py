@@ -1,13 +1,17 @@
 """A deployed network gives the network's outputs, at any batch and size, and leaves it alone."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from resnet_variants import create_model
 from resnet_variants.blocks import ConvNormAct
-from resnet_variants.deploy import BACKENDS, DeployReport, optimize_for_inference, pack
+from resnet_variants.deploy import BACKENDS, Backend, DeployReport, optimize_for_inference, pack
 from resnet_variants.deploy.branches import MergedBranches
 from resnet_variants.deploy.convolutions import PackedConv, WinogradConv, _forms
+from resnet_variants.deploy.race import race
 from resnet_variants.deploy.units import ShuffledStage
 
 from .families import each_family, each_kind, small
@@ -83,9 +87,10 @@ def test_report(backend: str) -> None:
     report = deployed.report
     assert isinstance(report, DeployReport)
     assert report.backend == backend
-    assert f"{backend} {report.layout}" in report.tried
+    assert f"{backend} float32 {report.layout}" in report.tried
     assert report.max_difference < 1e-4
-    assert report.speedup > 0
+    assert report.speedup > 0 and report.cpu_speedup > 0
+    assert report.precision == "float32" and not report.emulated and not report.refused
     assert not report.keeps_memory
     images = torch.randn(5, 3, 40, 33)
     with torch.inference_mode():
@@ -212,3 +217,98 @@ def test_parallel_convolutions_become_one(name: str, widths: list[list[int]]) ->
     assert all(each in merged for each in widths)
     with torch.inference_mode():
         assert _close(packed(images), model(images))
+
+
+@each_kind
+def test_bfloat16_is_as_near_to_float64_as_eager(family: str) -> None:
+    """Folded in float32 and rounded once, a packed network loses no more than an eager one."""
+    torch.manual_seed(0)
+    model = _ready(family)
+    images = torch.randn(4, 3, 64, 64)
+    packed = pack(model, images, dtype=torch.bfloat16)
+    with torch.inference_mode():
+        exact = copy.deepcopy(model).double()(images.double())
+        eager = copy.deepcopy(model).bfloat16()(images.bfloat16())
+        found = packed(images)
+    assert found.dtype == torch.float32
+    assert (found - exact).norm() <= 1.5 * (eager - exact).norm()
+
+
+def test_precisions_by_name_and_within_a_bound() -> None:
+    torch.manual_seed(0)
+    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    images = torch.randn(8, 3, 32, 32)
+    for backend, precision in (("torch", "bfloat16"), ("onnxruntime", "int8")):
+        deployed = optimize_for_inference(
+            model, images, backend, precision=precision, calibration=images, rounds=1
+        )
+        assert deployed.report.precision == precision
+        assert 1e-4 < deployed.report.max_difference < 0.1  # neither float32 nor broken
+        assert deployed(images[:3]).dtype == torch.float32
+    exact = optimize_for_inference(
+        model, images, "torch", precision="auto", max_difference=1e-5, rounds=1
+    ).report
+    assert exact.precision == "float32" and exact.max_difference <= 1e-5
+    assert all("bfloat16" in way and far > 1e-5 for way, far in exact.refused.items())
+
+
+def test_refused_precisions() -> None:
+    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    for arguments, message in (
+        ({"precision": "float16"}, "the nearest is precision='bfloat16'"),
+        ({"precision": "bfloat61"}, "Did you mean 'bfloat16'"),
+        ({"precision": "auto"}, "needs max_difference"),
+        ({"precision": "int8"}, "needs calibration"),
+        ({"precision": "bfloat16", "backend": "onnxruntime"}, "'torch' and 'openvino' have it"),
+        ({"backend": "torch", "max_difference": 0.0}, "Nothing stays within max_difference"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            optimize_for_inference(model, images, **arguments)
+    with pytest.raises(ValueError, match=r"not torch.float64: call .float\(\)"):
+        optimize_for_inference(model.double(), images.double())
+
+
+def test_the_fastest_by_the_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that only the ways move: the one with the least wall time, not CPU time."""
+    now = {"wall": 0.0, "cpu": 0.0}
+
+    def way(wall: float, cpu: float):
+        def run() -> None:
+            now["wall"] += wall
+            now["cpu"] += cpu
+
+        return run
+
+    monkeypatch.setattr("time.perf_counter", lambda: now["wall"])
+    monkeypatch.setattr("time.process_time", lambda: now["cpu"])
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    ways = {"eager": way(8, 8), "less wall": way(2, 4), "less CPU": way(4, 2)}
+    wall, cpu = race(ways, "eager", rounds=3)
+    assert wall == pytest.approx({"eager": 1, "less wall": 4, "less CPU": 2})
+    assert cpu == pytest.approx({"eager": 1, "less wall": 2, "less CPU": 4})
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_threads_and_shapes(backend: str) -> None:
+    torch.manual_seed(0)
+    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    batches = [torch.randn(1 + i % 3, 3, 32 + i, 40 - i) for i in range(10)]
+    with torch.inference_mode():
+        expected = [model(batch) for batch in batches]
+    run = optimize_for_inference(model, batches[0], backend, rounds=1)
+    order = torch.randint(10, (200,), generator=torch.Generator().manual_seed(0)).tolist()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda i: run(batches[i]), order))
+    assert all(_close(each, expected[i]) for i, each in zip(order, found, strict=True))
+
+
+def test_a_back_end_of_the_users_own() -> None:
+    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    BACKENDS.register("own", Backend(lambda model, *_: {"NCHW": model}))
+    try:
+        assert optimize_for_inference(model, images, "own", rounds=1).report.backend == "own"
+        assert "own float32 NCHW" in optimize_for_inference(model, images, rounds=1).report.tried
+    finally:
+        BACKENDS.unregister("own")

@@ -21,7 +21,8 @@ from ..registry import resolve_name
 PEERS = ("timm", "torchvision", "pytorchcv")
 EAGER = ("eager", "channels_last")
 INT8 = ("int8-onnxruntime", "int8-openvino")
-DEPLOYED = (*EAGER, *BACKENDS, *INT8)
+BFLOAT16 = ("bfloat16-torch", "bfloat16-openvino")
+DEPLOYED = (*EAGER, *BACKENDS, *BFLOAT16, *INT8)
 # Of training and of accelerators: settings, of which a way can join several with +
 SETTINGS = (*EAGER, "bfloat16", "inductor")
 ACCELERATOR_SETTINGS = ("tf32", "cudagraphs")
@@ -52,7 +53,10 @@ def make_way(way: str, model: Network, images: Tensor) -> Run:
         return partial(_channels_last(model), images.contiguous(memory_format=torch.channels_last))
     if way in INT8:
         return partial(_int8(way.removeprefix("int8-"), model, images), images)
-    return partial(optimize_for_inference(model, images, way, rounds=1), images)
+    precision = "bfloat16" if way in BFLOAT16 else "float32"
+    backend = way.removeprefix("bfloat16-")
+    deployed = optimize_for_inference(model, images, backend, precision=precision, rounds=1)
+    return partial(deployed, images)
 
 
 def make_step(way: str, model: nn.Module, images: Tensor) -> Run:

@@ -1,11 +1,14 @@
 """One call from a network to a fast one: folded, packed, in the layout that measures best."""
 
+from .backends import BACKENDS, Backend
 from .memory import keep_freed_memory
-from .optimize import BACKENDS, Deployed, DeployReport, optimize_for_inference
+from .optimize import PRECISIONS, Deployed, DeployReport, optimize_for_inference
 from .pack import pack
 
 __all__ = [
     "BACKENDS",
+    "PRECISIONS",
+    "Backend",
     "DeployReport",
     "Deployed",
     "keep_freed_memory",

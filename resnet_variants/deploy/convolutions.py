@@ -30,6 +30,7 @@ class PackedConv(nn.Module):
     ) -> None:
         super().__init__()
         self.args = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
+        # An opaque tensor of oneDNN: it cannot move, nor be saved, so it is no buffer.
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(
             conv.weight.detach(), *self.args, list(input_size) if input_size else None
         )
@@ -98,6 +99,10 @@ class WinogradConv(nn.Module):
             ),
         ),
     }
+    weight: Tensor
+    into: Tensor
+    out: Tensor
+    bias: Tensor
     CACHE = 4 << 20  # bytes of transformed input that one go may take
 
     def __init__(self, conv: nn.Conv2d, *, act: str = "none", tile: int) -> None:
@@ -106,11 +111,11 @@ class WinogradConv(nn.Module):
         weight = conv.weight.detach()
         k, c = weight.shape[:2]
         both = torch.einsum("ia,kcab,jb->ijck", kernel, weight.double(), kernel)
-        self.weight = both.reshape(-1, c, k).float().contiguous()
+        self.register_buffer("weight", both.reshape(-1, c, k).float().contiguous())
         # A transform of rows and columns as one product over the positions of a square
-        self.into = torch.kron(into, into).float()
-        self.out = torch.kron(out, out).float()
-        self.bias = torch.zeros(k) if conv.bias is None else conv.bias.detach()
+        self.register_buffer("into", torch.kron(into, into).float())
+        self.register_buffer("out", torch.kron(out, out).float())
+        self.register_buffer("bias", torch.zeros(k) if conv.bias is None else conv.bias.detach())
         self.tile = tile
         self.act = act
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..choices import check_choice
 from ..network import Network
+from .backends import BACKENDS, Run
 from .memory import keep_freed_memory
-from .pack import pack
+from .race import race
 
-BACKENDS = ("torch", "inductor", "onnxruntime", "openvino")
-Run = Callable[[Tensor], Any]
+PRECISIONS = ("float32", "bfloat16", "int8")
+EXACT = 1e-3  # how far float32 may be off; lower precisions by max_difference alone
+
+Way = tuple[str, str, str]
+"""back end, precision, layout"""
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,28 @@ class DeployReport:
     """What was chosen, how exact it is, and what it gains here."""
 
     backend: str
+    precision: str
     layout: str
     max_difference: float
     """greatest difference from the network's own outputs, relative to their greatest value"""
     speedup: float
-    """median of the ratios of process CPU time, eager over this, in interleaved rounds"""
+    """wall time of the eager network over this one's: median over rounds"""
+    cpu_speedup: float
+    """the same of process CPU time, all threads together"""
     tried: dict[str, float]
-    """the same for everything that was measured, by back end and layout"""
+    """``speedup`` of all that was measured, by back end, precision and layout"""
+    refused: dict[str, float]
+    """the differences of what was too far off to be measured"""
+    emulated: bool
+    """whether this machine has no instructions for the precision, which is slow then"""
     keeps_memory: bool
     """whether the process was set to keep freed memory"""
 
     def __str__(self) -> str:
         return (
-            f"{self.backend} ({self.layout}): {self.speedup:.2f} times as fast as eager here, "
-            f"outputs within {self.max_difference:.1e}"
+            f"{self.backend} ({self.precision}, {self.layout}): {self.speedup:.2f} times as fast "
+            f"as eager float32 here, outputs within {self.max_difference:.1e}"
+            + (f", {self.precision} emulated: slow on this machine" if self.emulated else "")
             + (", freed memory kept in the process" if self.keeps_memory else "")
         )
 
@@ -66,22 +74,92 @@ def optimize_for_inference(
     example: Tensor,
     backend: str = "auto",
     *,
+    precision: str = "float32",
+    calibration: Tensor | None = None,
+    max_difference: float | None = None,
     keep_memory: bool = False,
     rounds: int = 5,
 ) -> Deployed:
     """A faster network with the same outputs, for inference on this machine's CPU.
 
     ``backend`` is ``torch`` (folded, fused and packed, no compiler), ``inductor``
-    (``torch.compile`` with frozen weights), ``onnxruntime``, ``openvino``, or ``auto``: the
-    fastest for ``example`` of those that are installed (without ``inductor``, whose compilation
-    takes minutes). ``example`` is a batch of images as they will come; others work, too.
+    (``torch.compile`` with frozen weights), ``onnxruntime``, ``openvino``, one of the user's own
+    (``BACKENDS.register``), or ``auto``: by the clock the fastest for ``example`` of those that
+    are installed (without ``inductor``, whose compilation takes minutes). ``example`` is a batch
+    of images as they will come; others work, too.
+
+    ``precision`` is ``float32``, ``bfloat16``, ``int8`` (with preprocessed ``calibration``
+    images, some tens), or ``auto``: the fastest whose outputs for ``example`` stay within
+    ``max_difference`` of the network's own, relative to their greatest value; int8 is among
+    them with ``calibration``, bfloat16 where the machine has instructions for it. Images and
+    outputs are float32 throughout. Without ``max_difference``, float32 may differ by 1e-3, and
+    what a precision asked for by name costs is in the report.
     ``keep_memory`` opts in to ``keep_freed_memory``, for the whole process.
 
-    The model stays as it is and must be in eval mode. Raises ValueError when it is not, for
-    images on another device, an unknown back end, or when outputs differ by more than 1e-3;
-    ImportError for a back end that is not installed.
+    The model stays as it is, in float32 and in eval mode. Raises ValueError when it is not, for
+    images on another device, an unknown back end or precision, one that the back end does not
+    have, or when nothing stays within the difference; ImportError for a back end that is not
+    installed.
     """
     check_choice("backend", backend, ("auto", *BACKENDS))
+    if precision == "float16":
+        raise ValueError(
+            "precision='float16' is not offered on a CPU: the nearest is precision='bfloat16'."
+        )
+    check_choice("precision", precision, (*PRECISIONS, "auto"))
+    _check(model, example, rounds)
+    if precision == "auto" and max_difference is None:
+        raise ValueError(
+            "precision='auto' needs max_difference, how far outputs may be off (1e-2 is a "
+            "hundredth of the greatest): speed never costs accuracy silently."
+        )
+    if precision == "int8" and calibration is None:
+        raise ValueError("precision='int8' needs calibration: some tens of preprocessed images.")
+    if backend != "auto":
+        BACKENDS[backend].require()
+    with torch.inference_mode():
+        expected = model(example)
+    if keep_memory:
+        keep_freed_memory()
+    runs: dict[Way, Run] = {}
+    refused: dict[str, float] = {}
+    for name, kind in _candidates(backend, precision, calibration is not None):
+        for layout, run in BACKENDS[name].prepare(model, example, kind, calibration).items():
+            difference = _difference(run, example, expected)
+            if difference <= _allowed(kind, max_difference):
+                runs[name, kind, layout] = run
+            else:
+                refused[f"{name} {kind} {layout}"] = difference
+    if not runs:
+        off = ", ".join(f"{way} by {difference:.1e}" for way, difference in refused.items())
+        raise ValueError(f"Nothing stays within max_difference of the network's outputs: {off}.")
+    calls = {way: partial(run, example) for way, run in runs.items()}
+    eager: Way = ("eager", "float32", "NCHW")
+    with torch.inference_mode():
+        wall, cpu = race({eager: partial(model, example), **calls}, eager, rounds=rounds)
+    best = max(runs, key=wall.__getitem__)
+    report = DeployReport(
+        backend=best[0],
+        precision=best[1],
+        layout=best[2],
+        max_difference=_difference(runs[best], example, expected),
+        speedup=wall[best],
+        cpu_speedup=cpu[best],
+        tried={" ".join(way): wall[way] for way in runs},
+        refused=refused,
+        emulated=best[1] == "bfloat16" and not has_bfloat16(),
+        keeps_memory=keep_memory,
+    )
+    return Deployed(runs[best], report)
+
+
+def has_bfloat16() -> bool:
+    """Whether this machine's CPU multiplies bfloat16 numbers by instructions of its own."""
+    known = torch.backends.mkldnn.is_available()
+    return known and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _check(model: Network, example: Tensor, rounds: int) -> None:
     if model.training:
         raise ValueError("The network is in training mode: call model.eval() before deploying it.")
     if example.device.type != "cpu":
@@ -89,96 +167,40 @@ def optimize_for_inference(
             f"example is on {example.device}: this prepares a network for the CPU. "
             "On other devices use torch.compile(model)."
         )
+    types = {each.dtype for each in (example, *model.parameters())} - {torch.float32}
+    if types:
+        raise ValueError(
+            f"The network and example must be float32, not {types.pop()}: call .float() on both, "
+            "and name what to compute in by precision."
+        )
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, not {rounds}.")
-    with torch.inference_mode():
-        expected = model(example)
-    if keep_memory:
-        keep_freed_memory()
-    candidates: dict[tuple[str, str], Run] = {}
-    for name in _installed() if backend == "auto" else (backend,):
-        for layout, run in _MAKE[name](model, example).items():
-            candidates[name, layout] = run
-    differences = {key: _difference(run, example, expected) for key, run in candidates.items()}
-    speedups = _measure(model, candidates, example, rounds)
-    best = max(speedups, key=speedups.__getitem__)
-    if differences[best] > 1e-3:
+
+
+def _candidates(backend: str, precision: str, calibrated: bool) -> Sequence[tuple[str, str]]:
+    """The back ends and precisions to prepare."""
+    names = [backend]
+    if backend == "auto":
+        names = [each for each in BACKENDS if BACKENDS[each].automatic]
+        names = [each for each in names if BACKENDS[each].installed()]
+    kinds = [precision]
+    if precision == "auto":
+        ready = {"float32": True, "bfloat16": has_bfloat16(), "int8": calibrated}
+        kinds = [kind for kind in PRECISIONS if ready[kind]]
+    found = [(name, kind) for name in names for kind in kinds if kind in BACKENDS[name].precisions]
+    if not found:
+        able = [name for name in BACKENDS if precision in BACKENDS[name].precisions]
+        where = f"backend={backend!r}" if backend != "auto" else "What is installed"
         raise ValueError(
-            f"{best[0]} differs from the network by {differences[best]:.1e} of its greatest output."
+            f"{where} has no precision={precision!r}; {' and '.join(map(repr, able))} have it."
         )
-    report = DeployReport(
-        backend=best[0],
-        layout=best[1],
-        max_difference=differences[best],
-        speedup=speedups[best],
-        tried={f"{name} {layout}": ratio for (name, layout), ratio in speedups.items()},
-        keeps_memory=keep_memory,
-    )
-    return Deployed(candidates[best], report)
+    return found
 
 
-def _torch(model: Network, example: Tensor) -> dict[str, Run]:
-    return {
-        "channels_last": pack(model, example, channels_last=True),
-        "NCHW": pack(model, example, channels_last=False),
-    }
-
-
-def _inductor(model: Network, example: Tensor) -> dict[str, Run]:
-    import torch._inductor.config as inductor
-
-    net = torch.compile(model, dynamic=True)
-
-    def run(images: Tensor) -> Any:
-        with inductor.patch(freezing=True), torch.no_grad():
-            return net(images.contiguous(memory_format=torch.channels_last))
-
-    return {"channels_last": run}
-
-
-def _exported(to: str) -> Callable[[Network, Tensor], dict[str, Run]]:
-    def make(model: Network, example: Tensor) -> dict[str, Run]:
-        _require(to)
-        from ..export import FORMATS
-
-        form = FORMATS["onnx" if to == "onnxruntime" else to]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"network{form.suffix}"
-            form.write(model, example, path, True)
-            load = form.load(path)
-        single = model.out_indices is None
-
-        def run(images: Tensor) -> Any:
-            outputs = load(images.contiguous())
-            return outputs[0] if single else outputs
-
-        return {"NCHW": run}
-
-    return make
-
-
-_MAKE: dict[str, Callable[[Network, Tensor], dict[str, Run]]] = {
-    "torch": _torch,
-    "inductor": _inductor,
-    "onnxruntime": _exported("onnxruntime"),
-    "openvino": _exported("openvino"),
-}
-
-
-def _installed() -> Sequence[str]:
-    return [
-        name
-        for name in BACKENDS
-        if name == "torch" or (name != "inductor" and importlib.util.find_spec(name) is not None)
-    ]
-
-
-def _require(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        extra = "export" if package == "onnxruntime" else package
-        raise ImportError(
-            f"backend={package!r} needs {package}: pip install 'resnet-variants[{extra}]'."
-        )
+def _allowed(precision: str, max_difference: float | None) -> float:
+    if max_difference is not None:
+        return max_difference
+    return EXACT if precision == "float32" else float("inf")
 
 
 def _difference(run: Run, example: Tensor, expected: Any) -> float:
@@ -190,25 +212,3 @@ def _difference(run: Run, example: Tensor, expected: Any) -> float:
 
 def _list(outputs: Any) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
-
-
-def _measure(
-    model: nn.Module, candidates: dict[tuple[str, str], Run], example: Tensor, rounds: int
-) -> dict[tuple[str, str], float]:
-    """Ratios of process CPU time, eager over candidate: each round runs all of them."""
-    ratios: dict[tuple[str, str], list[float]] = {key: [] for key in candidates}
-    with torch.inference_mode():
-        for each in range(rounds + 1):
-            eager = cpu_seconds(model, example)
-            for key, run in candidates.items():
-                spent = cpu_seconds(run, example)
-                if each:  # the first round warms up
-                    ratios[key].append(eager / spent)
-    return {key: statistics.median(values) for key, values in ratios.items()}
-
-
-def cpu_seconds(run: Run, images: Tensor) -> float:
-    """Process CPU time, over all threads, of one run."""
-    start = time.process_time()
-    run(images)
-    return max(time.process_time() - start, 1e-9)

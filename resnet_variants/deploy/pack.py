@@ -23,7 +23,12 @@ _NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d, nn.SyncBatchNorm)
 
 
 def pack(
-    model: nn.Module, example: Tensor, *, channels_last: bool = True, measure: bool = True
+    model: nn.Module,
+    example: Tensor,
+    *,
+    channels_last: bool = True,
+    measure: bool = True,
+    dtype: torch.dtype | None = None,
 ) -> nn.Module:
     """A copy of a network for inference on a CPU; the network itself stays as it is.
 
@@ -32,15 +37,18 @@ def pack(
     torch has oneDNN, convolutions are packed, each in the form that is fastest for the sizes
     that ``example`` gives it (``measure=False``: the direct form), with the activation in the
     same pass and the addition of a residual unit, too. Any batch and image size works. Parts of
-    the user's own, and what is in them, stay as they are.
+    the user's own, and what is in them, stay as they are. ``dtype`` (bfloat16 of a float32
+    network) is what it computes in, folded before it is rounded; images and outputs keep theirs.
     """
     net = copy.deepcopy(model).eval().requires_grad_(False)
+    measure = measure and channels_last and dtype in (None, torch.float32)
     packs = (
         example.dtype == torch.float32
         and example.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
     )
     own = dict.fromkeys(_own_modules(net))
+    dtype = dtype or example.dtype
     with torch.no_grad():
         sizes = _input_sizes(net, example)
         for module in own:
@@ -49,23 +57,29 @@ def pack(
         _replace(net, own, MergedBranches)
         if channels_last:
             net = net.to(memory_format=torch.channels_last)
+        net = net.to(dtype)
         if packs:
             for module in [each for each in net.modules() if each in own]:
-                _pack_convs(module, sizes, measure=measure and channels_last)
+                _pack_convs(module, sizes, measure=measure)
             _replace(net, own, FusedUnit)
-    return _Layout(net, channels_last)
+    return _Layout(net, channels_last, dtype)
 
 
 class _Layout(nn.Module):
-    """Puts images in the memory order that the network was packed for."""
+    """Puts images in the memory order and the type that the network was packed for, and its
+    outputs in the type of the images."""
 
-    def __init__(self, net: nn.Module, channels_last: bool) -> None:
+    def __init__(self, net: nn.Module, channels_last: bool, dtype: torch.dtype) -> None:
         super().__init__()
         self.net = net
         self.order = torch.channels_last if channels_last else torch.contiguous_format
+        self.dtype = dtype
 
     def forward(self, x: Tensor) -> Any:
-        return self.net(x.contiguous(memory_format=self.order))
+        y = self.net(x.contiguous(memory_format=self.order).to(self.dtype))
+        if x.dtype == self.dtype:
+            return y
+        return y.to(x.dtype) if isinstance(y, Tensor) else [each.to(x.dtype) for each in y]
 
 
 def _own_modules(module: nn.Module) -> Iterator[nn.Module]:

@@ -133,6 +133,7 @@ class ShuffledStage(nn.Module):
             _permute(conv, order - start)
         # The slices that each unit takes, and the channels in them
         self.slices: list[list[tuple[int, int, int]]] = []
+        self.order: Tensor
         for i, wanted in enumerate((*takes, x.flatten()), 1):
             slices, found = [], []
             for source, order in enumerate(orders[: i + 1]):
@@ -147,7 +148,7 @@ class ShuffledStage(nn.Module):
                 conv = _conv(units[i].conv1)
                 conv.weight = _parameter(conv.weight[:, columns.argsort()])
             else:
-                self.order = columns
+                self.register_buffer("order", columns)
 
     @staticmethod
     def takes(stage: nn.Module) -> bool:

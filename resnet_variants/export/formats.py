@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import itertools
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -188,15 +189,25 @@ def _write_openvino(model: nn.Module, images: Tensor, path: Path, dynamic: bool)
         part.unlink()
 
 
-def _load_openvino(path: Path) -> Run:
+def load_openvino(path: Path, precision: str = "f32") -> Run:
+    """A file of OpenVINO's as a function that several threads may call.
+
+    ``precision`` is ``f32`` or ``bf16``: left to itself the CPU would choose bfloat16 where it
+    has it. Raises ValueError where OpenVINO does not compute in it.
+    """
     import openvino
 
-    # The CPU would choose bfloat16 where it has it.
-    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    used = compiled.get_property("INFERENCE_PRECISION_HINT")
+    if used != getattr(openvino.Type, precision):
+        raise ValueError(f"OpenVINO computes in {used} on this machine, not in {precision}.")
     count = len(compiled.outputs)
+    own = threading.local()  # a request runs one call at a time
 
     def run(images: Tensor) -> list[Tensor]:
-        results = compiled(images.numpy())
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        results = own.request.infer(images.numpy())
         return [torch.from_numpy(results[i]) for i in range(count)]
 
     return run
@@ -228,4 +239,4 @@ def _least_for_windows(model: nn.Module) -> int:
 FORMATS.register("onnx", Format(".onnx", _write_onnx, _load_onnx))
 FORMATS.register("torch-export", Format(".pt2", _write_program, _load_program))
 FORMATS.register("torchscript", Format(".ts", _write_torchscript, _load_torchscript))
-FORMATS.register("openvino", Format(".xml", _write_openvino, _load_openvino, _least_for_windows))
+FORMATS.register("openvino", Format(".xml", _write_openvino, load_openvino, _least_for_windows))

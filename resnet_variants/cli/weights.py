@@ -30,8 +30,10 @@ def convert(
     to: str = OWN,
     dialect: str | None = None,
     key: str | None = None,
+    prefix: str | None = None,
     num_classes: int | None = None,
     in_chans: int | None = None,
+    allow_unverified: bool = False,
 ) -> None:
     """Translate a file of weights into another library's names, or another format.
 
@@ -42,12 +44,16 @@ def convert(
         to: the dialect to write; a .safetensors file in the library's own can be loaded by itself
         dialect: the dialect of SOURCE; recognised from its names by default
         key: which set of weights, where SOURCE has several (state_dict_ema)
+        prefix: which network, where names of several are in it (teacher.)
         num_classes: classes of SOURCE, where they are not the model's
         in_chans: input channels of SOURCE, where they are not the model's
+        allow_unverified: take published weights without a published hash, too
     """
     asked = {"num_classes": num_classes, "in_chans": in_chans}
     config = model_config(model).replace(**{k: v for k, v in asked.items() if v is not None})
-    network = build_filled(config, source, dialect=dialect, key=key)
+    network = build_filled(
+        config, source, dialect=dialect, key=key, prefix=prefix, allow_unverified=allow_unverified
+    )
     print(network.load_report)
     if to == OWN and target.suffix == ".safetensors":
         save(network, target)
@@ -65,6 +71,7 @@ def predict(
     top: int = 5,
     device: str = "cpu",
     json: bool = False,
+    allow_unverified: bool = False,
 ) -> None:
     """Print the most probable classes of images.
 
@@ -77,11 +84,18 @@ def predict(
         top: how many classes to print
         device: where to run
         json: print JSON instead
+        allow_unverified: take published weights without a published hash, too
     """
     if not images:
         raise ValueError("Name at least one image.")
     opened: list[Tensor] = [read_image(path) for path in images]
-    network, known = open_network(model, checkpoint=checkpoint, weights=weights, device=device)
+    network, known = open_network(
+        model,
+        checkpoint=checkpoint,
+        weights=weights,
+        device=device,
+        allow_unverified=allow_unverified,
+    )
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
     network.eval()
@@ -109,7 +123,12 @@ def predict(
 
 
 def open_network(
-    model: str, *, checkpoint: Path | None, weights: str | None, device: str
+    model: str,
+    *,
+    checkpoint: Path | None,
+    weights: str | None,
+    device: str,
+    allow_unverified: bool = False,
 ) -> tuple[Network, Weights | None]:
     """The network that a command names, filled, and the entry of the catalogue that says how its
     images are prepared, where one does: the options are those of ``predict``."""
@@ -118,7 +137,9 @@ def open_network(
     elif checkpoint is not None:
         network = create_model(model, checkpoint_path=checkpoint, device=device)
     else:
-        network = create_model(model, pretrained=weights or True, device=device)
+        network = create_model(
+            model, pretrained=weights or True, device=device, allow_unverified=allow_unverified
+        )
     known = weights_of(network)
     if known is None and weights is not None and (found := find_weights(weights)) is not None:
         known = found

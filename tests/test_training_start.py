@@ -258,3 +258,15 @@ def test_published_gate_and_size_are_followed_in_a_trial(file: Path) -> None:
     )
     assert [v.recipe.image_size for v in trial.variants()] == [32] * 4
     assert create_model("resnet20_cifar").config == model_config("resnet20_cifar")
+
+
+def test_the_best_epoch_is_kept_by_what_was_asked(tmp_path: Path) -> None:
+    for name, best in (("top1", max), ("test_loss", min)):
+        out = tmp_path / name
+        recipe = short(keep_best=name, epochs=3, val_images=32)
+        result = train(tiny(), recipe, out, progress=False)
+        line = best(result.history, key=lambda line: line[name])
+        known = weights_of(load(out / "best.safetensors"))
+        assert known is not None and known.top1 == line["top1"]
+    plain = train(tiny(), short(epochs=3, val_images=32), tmp_path / "plain", progress=False)
+    assert plain.top1 == result.top1 and not (tmp_path / "plain" / "best.safetensors").exists()

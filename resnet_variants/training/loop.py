@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..builders import build
+from ..checkpoints.models import described
 from ..config import NetworkConfig
 from ..finetune import BATCH_NORMS, freeze
 from ..network import initialise
@@ -43,7 +44,7 @@ from .measure import inference_speed, training_memory
 from .optim import learning_rate, make_optimizer
 from .recipe import Recipe
 from .result import Result
-from .rundir import CHECKPOINT, RunFolder
+from .rundir import BEST, CHECKPOINT, RunFolder
 from .start import Start, describe, fill, starting
 
 _LOG = logging.getLogger(__name__)
@@ -265,7 +266,7 @@ class Trainer:
         )  # fmt: skip
         with bar:
             while self.step < self.total_steps and self.diverged is None:
-                self._epoch(bar)
+                self._epoch(bar, label)
                 last = self.history[-1]
                 if last["top1"] is not None:
                     bar.set_postfix(
@@ -286,7 +287,7 @@ class Trainer:
         self.loss.zero_()
         self.waited, self.worked = 0.0, 0.0
 
-    def _epoch(self, bar: tqdm[Any]) -> None:
+    def _epoch(self, bar: tqdm[Any], label: str) -> None:
         """From the step where the last checkpoint left it to the end of the epoch."""
         epoch, first = divmod(self.step, self.epoch_steps)
         last = min(self.total_steps - epoch * self.epoch_steps, self.epoch_steps)
@@ -325,6 +326,8 @@ class Trainer:
                 "wait": self.waited / self.worked,
             }
         )
+        if self.recipe.keep_best != "none" and tested:
+            self._keep_best(label)
         for callback in self.callbacks:
             callback.on_epoch(self, self.history[-1])
         self._start_epoch()
@@ -589,6 +592,18 @@ class Trainer:
     def _noise(self, batch: int) -> torch.Tensor:
         images = torch.randn(batch, *self.data.shape, device=self.device)
         return images.contiguous(memory_format=self.layout)
+
+    def _keep_best(self, label: str) -> None:
+        """Write the weights that are tested, if no epoch before was as good."""
+        name, sign = self.recipe.keep_best, 1 if self.recipe.keep_best == "top1" else -1
+        marks = [sign * line[name] for line in self.history if line[name] is not None]
+        if self.history[-1][name] is None or marks[-1] < max(marks) or marks.count(marks[-1]) > 1:
+            return
+        weights = self._weights(self.network if self.ema is None else self.ema.module)
+        if self.folder is not None:
+            top1 = self.history[-1]["top1"]
+            known = describe(label, self.config, self.recipe, self.data, top1)
+            self.folder.keep(BEST, weights, described(self.config, known))
 
     def _weights(self, network: nn.Module) -> dict[str, Any]:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)

@@ -15,7 +15,16 @@ from ..choices import Registry, check_choice, unknown
 from .corruptions import parse_corruption
 
 # What says where and how fast a run goes, not what comes out of it: free to change on resuming.
-MACHINE_FIELDS = ("data_dir", "download", "workers", "device", "sharding", "save_steps", "cache_mb")
+MACHINE_FIELDS = (
+    "data_dir",
+    "download",
+    "workers",
+    "device",
+    "sharding",
+    "save_steps",
+    "cache_mb",
+    "keep_best",
+)
 # Fields that stand for fields of the network's configuration, and replace them.
 NETWORK_FIELDS = ("drop_path_rate", "drop_rate", "zero_init_last")
 # Fields whose None stands for a value, in a run that starts from no weights.
@@ -186,6 +195,9 @@ class Recipe:
     """several processes: each holds the whole model, or a part of it"""
     test_every: int = 1
     """test after every so many epochs, and after the last"""
+    keep_best: Literal["none", "top1", "test_loss"] = "none"
+    """keep the weights of the best epoch, too, as ``best.safetensors``: by accuracy or loss on the
+    held out training images, or without such (then flattered) on the test images"""
     save_steps: int = 0
     """save every so many steps too, not only after each epoch"""
 

@@ -28,6 +28,7 @@ from ..storage import make_folder, read_json, write_atomically, write_json
 from .identity import differences, state_digest
 from .recipe import Recipe
 
+BEST = "best.safetensors"
 RUN, LOG, CHECKPOINT, RESULT, WEIGHTS, PREDICTIONS, FAILED = (
     "run.json",
     "log.csv",
@@ -160,6 +161,16 @@ class RunFolder:
                 f"The checkpoint {self.path / CHECKPOINT} could not be written: {failed}. The one "
                 "before it is kept: make room and give the same command to go on."
             ) from failed
+
+    def keep(
+        self, name: str, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+    ) -> None:
+        """Write weights, with what they say of themselves, to a file in the folder."""
+        import safetensors.torch
+
+        plain = {key: each.detach().cpu().contiguous() for key, each in weights.items()}
+        data = safetensors.torch.save(plain, dict(metadata))
+        write_atomically(self.path / name, partial(_write, data))
 
     def finish(
         self,

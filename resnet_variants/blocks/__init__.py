@@ -1,4 +1,8 @@
-"""Parts. A part knows tensors, never networks; each works alone as an ``nn.Module``."""
+"""Parts. A part knows tensors, never networks; each works alone as an ``nn.Module``.
+
+A part knows tensors and its own arguments, never a network; it may use ``choices`` alone. Begin
+with ``residual.py``, then ``gates.py`` and ``convs.py``: what can be put into a unit.
+"""
 
 from .attention import (
     ECA,

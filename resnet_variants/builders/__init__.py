@@ -1,4 +1,8 @@
-"""Networks from parts. A builder knows the papers, never a checkpoint or a file."""
+"""Networks from parts. A builder knows the papers, never a checkpoint or a file.
+
+It may use ``blocks``, ``config`` and ``network``. Begin with ``resnet.py``: a configuration, and a
+function that builds what it describes.
+"""
 
 from __future__ import annotations
 

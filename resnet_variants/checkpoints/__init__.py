@@ -1,4 +1,8 @@
-"""The checkpoint bridge: everyone's weights in, and out again."""
+"""The checkpoint bridge: everyone's weights in, and out again.
+
+It knows names, files and published weights, and may use ``registry`` and all below, never
+``factory``. Begin with ``loading.py``; ``dialects`` translates names, ``files.py`` reads.
+"""
 
 from __future__ import annotations
 

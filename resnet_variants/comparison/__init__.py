@@ -1,4 +1,8 @@
-"""Comparison: a fair trial of networks, under one recipe, over several seeds."""
+"""Comparison: a fair trial of networks, under one recipe, over several seeds.
+
+It concludes from what ``training`` wrote, and may use all but the commands. Begin with
+``trial.py``, which trains; ``report.py`` is data, ``writing.py`` its forms.
+"""
 
 from .report import Report
 from .trial import Trial, run_trial

@@ -1,4 +1,8 @@
-"""One call from a network to a fast one: folded, packed, in the layout that measures best."""
+"""One call from a network to a fast one: folded, packed, in the layout that measures best.
+
+It rewrites a built network, and may use ``blocks``, ``network`` and ``export``, no names. Begin
+with ``optimize.py``.
+"""
 
 from .backends import BACKENDS, Backend
 from .memory import keep_freed_memory

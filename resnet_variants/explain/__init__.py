@@ -1,4 +1,7 @@
-"""See what a network does: its gates, its class activation maps, its receptive fields."""
+"""See what a network does: its gates, its class activation maps, its receptive fields.
+
+It watches a network through hooks, and may use all below ``training``. Begin with ``capture.py``.
+"""
 
 from .attach import Attachment, AttachReport, attach_attention
 from .capture import AttentionRecord, capture_attention, gates

@@ -1,4 +1,8 @@
-"""Networks as files for other runtimes, checked against the network that they came from."""
+"""Networks as files for other runtimes, checked against the network that they came from.
+
+It takes any network, and may use ``network`` and ``choices``. Begin with ``write.py``;
+``formats.py`` is the table of formats.
+"""
 
 from .check import Difference, check
 from .formats import FORMATS, Format, Run, export_program

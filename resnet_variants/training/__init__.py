@@ -1,4 +1,8 @@
-"""Training: one typed recipe, one loop, on one process or many; nothing that was done is lost."""
+"""Training: one typed recipe, one loop, on one process or many; nothing that was done is lost.
+
+It takes names or configurations to a run's folder, and may use all but ``comparison`` and the
+commands. Begin with ``recipe.py``, what a run is, then ``loop.py``.
+"""
 
 from .callbacks import Callback, Track
 from .data import load_data

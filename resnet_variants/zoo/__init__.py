@@ -1,4 +1,8 @@
-"""The names: tables of configurations, only numbers and words."""
+"""The names: tables of configurations, only numbers and words.
+
+Numbers and words alone, no code of a model; it may use the configurations of ``builders``. Begin
+with ``resnet.py``.
+"""
 
 from . import attention, cifar, conv_parts, inception, ran, regnet, resnet, shufflenet
 from .entry import Entry, with_cifar100

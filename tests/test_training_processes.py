@@ -110,3 +110,27 @@ def test_two_processes_resume(tmp_path: Path, sharding: str) -> None:
     theirs = weights(tmp_path / "stopped")
     for key, value in weights(tmp_path / "whole").items():
         torch.testing.assert_close(theirs[key], value, rtol=1e-4, atol=1e-6)
+
+
+TRIAL = """
+import sys
+from tests.training_runs import short, tiny
+from resnet_variants.comparison import Trial, run_trial
+recipe = short(epochs=1, warmup_epochs=0, device="cpu")
+trial = Trial(networks={"net": tiny()}, recipe=recipe, vary={"attention": GATES}, seeds=(0,))
+report = run_trial(trial, sys.argv[1] + "/out", progress=False)
+assert len(report.rows) == COUNT, report.rows
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_trial_in_two_processes(tmp_path: Path, runs: int) -> None:
+    """Again and again: a race of the processes shows only sometimes."""
+    gates = ["none", "eca"][:runs]
+    for turn in range(4):
+        code = TRIAL.replace("GATES", repr(gates)).replace("COUNT", str(runs))
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        done = _two(folder, code=code)
+        assert done.returncode == 0, done.stderr[-3000:]

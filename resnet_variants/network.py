@@ -358,6 +358,14 @@ class Network(nn.Module):
                 '"frozen_batchnorm"' + ("." if pooled else f", or larger images: over {largest}.")
             )
 
+    def __prepare_scriptable__(self) -> Self:
+        """What ``torch.jit.script`` calls first."""
+        raise NotImplementedError(
+            "torch.jit.script is deprecated in torch, and not supported: "
+            'resnet_variants.export.export_model(model, "model.pt2") writes the network for any '
+            'image size, to="torchscript" a trace of it.'
+        )
+
     # Construction ---------------------------------------------------------------------------
 
     def _keep_features(self, out_indices: int | Sequence[int] | None) -> None:

@@ -102,3 +102,8 @@ def test_images_of_the_wrong_type_are_refused(images: object, message: str) -> N
         with pytest.raises(TypeError, match="(?s)Expected .*") as error:
             entrance(images)
         assert message in str(error.value)
+
+
+def test_scripting_is_answered_with_the_alternative() -> None:
+    with pytest.raises(NotImplementedError, match="export_model"):
+        torch.jit.script(create_model("resnet20_cifar"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -13,7 +14,8 @@ from .blocks.convs import CONVS
 from .blocks.gates import ATTENTION
 from .blocks.head import GLOBAL_POOLS
 from .blocks.layers import ACTIVATIONS, NORMS, act_factory, norm_factory
-from .choices import Registry, check_choice, plain_number, unknown
+from .choices import Registry, check_choice, unknown
+from .fields import check_fields
 
 ModuleFactory = Callable[..., nn.Module]
 
@@ -51,11 +53,9 @@ class NetworkConfig:
     """which feature levels, in the order wanted, negative ones from the end; None: all"""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for each in dataclasses.fields(self):
-            value = plain_number(getattr(self, each.name))
-            if isinstance(value, list):  # as JSON and command lines give it
-                value = _tuples(value)
-            object.__setattr__(self, each.name, value)
+            object.__setattr__(self, each.name, _by_name(each.name, getattr(self, each.name)))
         if isinstance(self.global_pool, str) and self.global_pool.startswith("fast"):  # timm's
             pool = self.global_pool.removeprefix("fast") or "avg"
             object.__setattr__(self, "global_pool", pool)
@@ -65,7 +65,7 @@ class NetworkConfig:
         check_choice("output_stride", self.output_stride, (8, 16, 32))
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            if not 0 <= rate < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {rate!r}.")
         act_factory(self.act_layer)
         norm_factory(self.norm_layer, self.norm_args)
@@ -79,7 +79,7 @@ class NetworkConfig:
                 "features_only=True."
             )
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, /, **changes: Any) -> Self:
         """A copy with other values. An unknown field is refused with the nearest one.
 
         The arguments of a part go with the part: another ``attention`` forgets
@@ -124,23 +124,28 @@ _PARTS: dict[str, Registry[Any]] = {
 }
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+def _by_name(name: str, value: Any) -> Any:
+    """Parts that have a name as their names, which is how JSON tells of them."""
+    if isinstance(value, Mapping):
+        return {key: _by_name(key, each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_by_name(name, each) for each in value)
+    known = _PARTS[name].name_of(value) if name in _PARTS and callable(value) else None
+    return value if known is None else known
 
 
 def _to_json(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _to_json(name, each) for key, each in value.items()}
+        return {key: _to_json(key, each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_to_json(name, each) for each in value]
     if callable(value):
-        known = _PARTS[name].name_of(value)
-        if known is not None:
-            return known
         raise ValueError(
             f"{name}={value!r} has no name, so it cannot be written down: register it "
             "(for a gate: @register_attention('my_gate')) and pass the name."
         )
+    if not isinstance(value, (str, int, float, bool, types.NoneType)):
+        raise ValueError(f"{name}={value!r} cannot be written down: JSON has no such value.")
     return value
 
 
@@ -161,9 +166,11 @@ def register_builder(
 
 def config_from_dict(values: Mapping[str, Any]) -> NetworkConfig:
     """The configuration that ``to_dict`` wrote."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"Not a network's configuration but a {type(values).__name__}.")
     values = dict(values)
     if "builder" not in values:
-        raise ValueError(f"Not a network's configuration, no 'builder' in {sorted(values)}.")
+        raise ValueError(f"Not a network's configuration, no 'builder' in {list(values)}.")
     config, _ = BUILDERS[values.pop("builder")]
     names = [each.name for each in dataclasses.fields(config)]
     for name in values:

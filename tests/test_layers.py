@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "resnet_variants"
 
 # From the bottom: a line may import the lines above it, none of its own line and none below.
 LAYERS = [
-    "choices text storage photographs options",
+    "choices",
+    "fields text storage photographs options",
     "blocks",
     "config",
     "network",

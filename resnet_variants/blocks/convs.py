@@ -9,6 +9,7 @@ in a static method ``mid_channels(width, **conv_args)``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,7 +33,15 @@ def register_conv(name: str) -> Callable[[C], C]:
 
 def resolve_conv(conv: str | ConvFactory) -> ConvFactory:
     """The part for a registered name, or the user's own class or function."""
-    return conv if callable(conv) else CONVS[conv]
+    if not callable(conv):
+        return CONVS[conv]
+    try:
+        inspect.signature(conv).bind(1, **dict.fromkeys(GIVEN))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"conv={conv!r} must take the channels first, and {', '.join(GIVEN)} by name: {error}"
+        ) from None
+    return conv
 
 
 def mid_channels(part: ConvFactory, width: int, args: dict[str, Any]) -> int:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..choices import Registry
-from .layers import NormFactory, check_args
+from .layers import NormFactory, check_args, norm_factory
 
 GateFactory = Callable[..., nn.Module]
 G = TypeVar("G", bound=GateFactory)
@@ -80,9 +80,15 @@ def check_gate(attention: AttentionValue, args: Mapping[str, Any]) -> None:
     """Refuse an unknown gate, or arguments that it does not take."""
     gate = resolve_gate(attention)
     if gate is not None:
-        check_args("attention", attention, gate, args)
+        check_args("attention", attention, gate, _with_norm(args))
     elif args:
         raise ValueError(f"attention_args={dict(args)} without attention: name the gate.")
+
+
+def _with_norm(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, a normalisation of the gate's own by name made a factory."""
+    own = args.get("norm_layer")
+    return {**args, "norm_layer": norm_factory(own)} if own is not None else dict(args)
 
 
 def make_gate(
@@ -100,7 +106,7 @@ def make_gate(
     gate = resolve_gate(attention)
     if gate is None:
         return None
-    args = dict(args)
+    args = _with_norm(args)
     if "norm_layer" in inspect.signature(gate).parameters:
         args.setdefault("norm_layer", norm)
     module = gate(channels, **args)

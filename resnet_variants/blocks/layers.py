@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from ..choices import Registry, unknown
+from ..fields import MOST, arguments_of, checked
 
 NormFactory = Callable[[int], nn.Module]
 ActFactory = Callable[[], nn.Module]
@@ -116,8 +117,8 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
     State-dict keys are those of ``BatchNorm2d``, so any checkpoint fits.
     """
 
-    def __init__(self, num_features: int, **args: Any) -> None:
-        super().__init__(num_features, **args)
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        super().__init__(num_features, eps, momentum)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,6 +169,7 @@ def norm_factory(
     if not callable(make):
         raise unknown("norm_layer", norm, NORMS)
     check_args("norm_layer", norm, make, args or {})
+    _check_makes("norm_layer", norm, partial(make, **(args or {})), 8)
     return partial(make, **args) if args else make
 
 
@@ -176,7 +178,23 @@ def act_factory(act: str | Callable[[], nn.Module]) -> ActFactory:
     make = ACTIVATIONS[act] if isinstance(act, str) else act
     if not callable(make):
         raise unknown("act_layer", act, ACTIVATIONS)
+    _check_makes("act_layer", act, make)
     return make
+
+
+def _check_makes(kind: str, name: object, make: Callable[..., Any], *args: Any) -> None:
+    """Refuse what does not make a module of ``args``."""
+    why: object = f"it makes a {type(make).__name__}"
+    try:
+        with torch.device("meta"):
+            made = make(*args)
+        if isinstance(made, nn.Module):
+            return
+        why = f"it makes a {type(made).__name__}, not a module"
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+    takes = "the channel count" if args else "no arguments"
+    raise ValueError(f"{kind}={name!r} must be a class or function of {takes}: {why}")
 
 
 def check_args(
@@ -188,13 +206,28 @@ def check_args(
 ) -> None:
     """Refuse arguments that ``make`` does not take, or that are ``given`` by the builder, as the
     first always is."""
-    parameters = list(inspect.signature(make).parameters.values())[1:]
+    try:
+        parameters = list(inspect.signature(make).parameters.values())[1:]
+    except (TypeError, ValueError):
+        raise ValueError(f"{kind}={name!r} is no class or function of modules.") from None
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     valid = [key for key in named if key not in given]
     for key in args:
         if key in given or (key not in valid and not takes_all):
             raise unknown(f"argument of {kind}={name!r}", key, valid)
+    types = arguments_of(make)
+    for key, value in args.items():
+        if key in types:
+            checked(f"{key} of {kind}={name!r}", value, types[key], _BOUNDS.get(key))
+
+
+_BOUNDS: dict[str, dict[str, float]] = {
+    "eps": {"least": 1e-30, "most": 1.0},
+    "momentum": {"least": 0.0, "most": 1.0},
+    "num_groups": {"least": 1, "most": MOST},
+}
+"""of the arguments of normalisation, which torch takes as they come"""
 
 
 class ConvNormAct(nn.Module):

@@ -6,6 +6,8 @@ function that builds what it describes.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -71,9 +73,44 @@ def build(config: NetworkConfig) -> Any:
     if not isinstance(config, NetworkConfig):
         raise TypeError(f"Expected a NetworkConfig, not {type(config).__name__}: {config!r}.")
     make = BUILDERS[config.builder][1]
+    if max(_numbers(dataclasses.asdict(config)), default=0) > _WIDE:
+        _check_size(config, make)
     network = make(config)
     assert isinstance(network, Network)
     return network
+
+
+_WIDE = 8192  # no network of the zoo has a greater number in its configuration
+_MOST_PARAMETERS = 2**33
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (tuple, Mapping)):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(each)
+
+
+def _check_size(config: NetworkConfig, make: Any) -> None:
+    """Refuse what no machine can hold, counted without memory for it."""
+    try:
+        with torch.device("meta"):
+            counted = sum(p.numel() for p in make(config).parameters())
+    except RuntimeError as error:  # torch: a size that overflows
+        raise ValueError(f"{_largest(config)}: the network is too large: {error}") from error
+    if counted > _MOST_PARAMETERS:
+        raise ValueError(
+            f"{_largest(config)}: the network would have {counted:,} parameters, and "
+            f"{_MOST_PARAMETERS:,} are the most that is built."
+        )
+
+
+def _largest(config: NetworkConfig) -> str:
+    """The field with the greatest number, and its value."""
+    values = {each.name: getattr(config, each.name) for each in dataclasses.fields(config)}
+    name = max(values, key=lambda name: max(_numbers(values[name]), default=0))
+    return f"{name}={values[name]!r}"
 
 
 def build_on(
@@ -83,8 +120,12 @@ def build_on(
     dtype: torch.dtype | None = None,
 ) -> Network:
     """Build a network directly on a device (``"meta"`` too) and in a type."""
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be a floating-point type, not {dtype}.")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype must be a floating-point type of torch, not {dtype!r}.")
+    try:
+        device = None if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be one of torch's, not {device!r}: {error}") from None
     if device is None:
         model = build(config)
     else:

@@ -21,6 +21,7 @@ from ..blocks.layers import ConvNormAct, act_factory, norm_factory
 from ..blocks.stems import Stem
 from ..choices import check_choice
 from ..config import NetworkConfig, register_builder
+from ..fields import MOST_UNITS, bounded
 from ..network import Network, StageInfo
 
 # Channels of a block's branches: 1x1; reduction and 3x3; reduction and two 3x3; pooling's 1x1.
@@ -91,7 +92,7 @@ class InceptionResNetConfig(InceptionConfig):
 
     builder: ClassVar[str] = "inception_resnet_v2"
 
-    layers: tuple[int, int, int] = (10, 20, 9)
+    layers: tuple[int, int, int] = bounded((10, 20, 9), least=1, most=MOST_UNITS)
     """residual units of each resolution; one more without activation ends the last"""
     scales: tuple[float, float, float] = (0.17, 0.10, 0.20)
     """what each resolution's residual branches are multiplied with"""

@@ -29,6 +29,7 @@ from ..blocks.shortcuts import make_shortcut
 from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
 from ..config import NetworkConfig, check_count, register_builder
+from ..fields import MOST, MOST_UNITS, bounded
 from ..network import Network, StageInfo
 
 UNITS = ("resnet", "resnext", "inception")
@@ -40,15 +41,15 @@ class RANConfig(NetworkConfig):
 
     builder: ClassVar[str] = "ran"
 
-    modules: tuple[int, ...] = (1, 1, 1)
+    modules: tuple[int, ...] = bounded((1, 1, 1), least=0, most=MOST_UNITS)
     """attention modules of each stage but the last"""
-    p: int = 1
+    p: int = bounded(1, least=1, most=MOST_UNITS)
     """units before the trunk splits off its mask, and after the two are joined"""
-    t: int = 2
+    t: int = bounded(2, least=1, most=MOST_UNITS)
     """units of the trunk"""
-    r: int = 1
+    r: int = bounded(1, least=1, most=MOST_UNITS)
     """units between two poolings of the mask; twice as many at its bottom"""
-    mask_depths: tuple[int, ...] = (3, 2, 1)
+    mask_depths: tuple[int, ...] = bounded((3, 2, 1), least=0, most=16)
     """poolings of the masks of each stage"""
     mask: str = "mixed"
     """``mixed``, ``channel``, ``spatial``: how the mask is normalised (the paper's Table 2)"""
@@ -58,13 +59,13 @@ class RANConfig(NetworkConfig):
     """``resnet`` (pre-activation), ``resnext`` or ``inception``"""
     widths: tuple[int, ...] = (256, 512, 1024, 2048)
     """output channels of each stage"""
-    tail: int = 3
+    tail: int = bounded(3, least=1, most=MOST_UNITS)
     """units of the last stage, which has no attention module"""
     groups: int = 32
     """groups of the 3x3 of ``unit="resnext"``"""
     stem: str = "conv7"
     """as in the ResNets: ``conv7``, ``deep``, …, ``cifar``"""
-    stem_width: int | None = None
+    stem_width: int | None = bounded(None, least=8, most=MOST)
     """channels that the stem gives; None: the stem's own, 16 for ``cifar``"""
     stem_pool: str = "max_ceil"
     """``max_ceil`` (Caffe, as the authors), ``max`` or ``none``"""

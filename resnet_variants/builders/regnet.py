@@ -17,6 +17,7 @@ from ..blocks.gates import resolve_gate
 from ..blocks.layers import make_divisible
 from ..choices import check_choice
 from ..config import check_count, register_builder
+from ..fields import MOST_UNITS, bounded
 from ..network import Network
 from .residual import ResidualConfig, StageShape, build_residual
 
@@ -122,7 +123,7 @@ class AnyNetConfig(_GroupedConfig):
 
     builder: ClassVar[str] = "anynet"
 
-    depths: tuple[int, ...] = (2, 6, 15, 2)
+    depths: tuple[int, ...] = bounded((2, 6, 15, 2), least=1, most=MOST_UNITS)
     """units of each stage"""
     widths: tuple[int, ...] = (96, 192, 432, 1008)
     """channels of each stage"""
@@ -181,7 +182,7 @@ class RegNetConfig(_GroupedConfig):
 
     builder: ClassVar[str] = "regnet"
 
-    depth: int = 25
+    depth: int = bounded(25, least=1, most=MOST_UNITS)
     """blocks of all stages together"""
     w_0: int = 88
     """width of the first block, a multiple of 8"""

@@ -18,7 +18,8 @@ from ..blocks.residual import ATTENTION_AT
 from ..blocks.shortcuts import SHORTCUTS
 from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
-from ..config import NetworkConfig, check_count
+from ..config import NetworkConfig
+from ..fields import MOST, bounded
 from ..network import Network, StageInfo
 from .stages import StageSpec, UnitParts, dilated, make_stage
 
@@ -44,7 +45,7 @@ class ResidualConfig(NetworkConfig):
     stem: str = "conv7"
     """``conv7``, ``deep`` (ResNet-C), ``deep64``, ``tiered``, ``conv3``,
     ``conv3_pool``, ``cifar``"""
-    stem_width: int | None = None
+    stem_width: int | None = bounded(None, least=8, most=MOST)
     """channels that the stem gives; None: the stem's own"""
     stem_pool: str = "max"
     """``max`` (padded, torch), ``max_ceil`` (unpadded, rounded up: Caffe) or ``none``"""
@@ -65,8 +66,6 @@ class ResidualConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.stem_width is not None:
-            check_count("stem_width", self.stem_width, 8)
         check_choice("stem", self.stem, list(STEMS))
         check_choice("stem_pool", self.stem_pool, POOLS)
         check_choice("stride_with", self.stride_with, ("conv", "avg_after", "avg_before"))

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from ..choices import check_choice
 from ..config import check_count, register_builder
+from ..fields import MOST_UNITS, bounded
 from ..network import Network
 from .residual import ResidualConfig, StageShape, build_residual
 
@@ -24,7 +25,7 @@ class ResNetConfig(ResidualConfig):
 
     builder: ClassVar[str] = "resnet"
 
-    layers: tuple[int, ...] = (3, 4, 6, 3)
+    layers: tuple[int, ...] = bounded((3, 4, 6, 3), least=1, most=MOST_UNITS)
     """units of each stage"""
     widths: tuple[int, ...] | None = None
     """width of each stage, before the bottleneck's expansion; None: 64, doubling"""
@@ -46,6 +47,14 @@ class ResNetConfig(ResidualConfig):
         check_choice("stride_in", self.stride_in, ("conv1", "conv2"))
         for name in ("shortcut_kernel", "reduce_first"):
             check_count(name, getattr(self, name), 1)
+        if self.shortcut_kernel % 2 == 0:
+            raise ValueError(f"shortcut_kernel must be odd, not {self.shortcut_kernel}.")
+        for stage, shape in enumerate(self.stage_shapes):
+            if shape.mid < self.reduce_first or shape.mid < 1:
+                raise ValueError(
+                    f"base_width={self.base_width} and reduce_first={self.reduce_first} leave no "
+                    f"channels to stage {stage} of width {self.stage_widths[stage]}."
+                )
         if self.block == "basic":
             plain = dict(groups=1, base_width=64, conv="plain", stride_with="conv", reduce_first=1)
             for name, value in plain.items():

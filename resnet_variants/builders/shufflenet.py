@@ -21,6 +21,7 @@ from ..blocks.shuffle import SHUFFLE_ORDERS, ChannelShuffle, Join, ShuffleUnit, 
 from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
 from ..config import NetworkConfig, check_count, register_builder
+from ..fields import MOST, MOST_UNITS, bounded
 from ..network import Network, StageInfo
 from .stages import dilated
 
@@ -29,11 +30,11 @@ from .stages import dilated
 class ShuffleNetConfig(NetworkConfig):
     """What both ShuffleNets have."""
 
-    layers: tuple[int, ...] = (4, 8, 4)
+    layers: tuple[int, ...] = bounded((4, 8, 4), least=1, most=MOST_UNITS)
     """units of each stage"""
     stem: str = "conv3_pool"
     """``conv3_pool`` (the papers'), or another of the ResNets' stems, ``cifar`` for 32x32"""
-    stem_width: int | None = None
+    stem_width: int | None = bounded(None, least=1, most=MOST)
     """channels that the stem gives; None: the paper's"""
     stem_pool: str = "max"
     """``max`` (padded, torch), ``max_ceil`` (unpadded, rounded up: Caffe) or ``none``"""
@@ -50,8 +51,6 @@ class ShuffleNetConfig(NetworkConfig):
             raise ValueError(f"layers must give the units of each stage, not {self.layers!r}.")
         for depth in self.layers:
             check_count("layers", depth, 1)
-        if self.stem_width is not None:
-            check_count("stem_width", self.stem_width, 1)
         check_choice("stem", self.stem, list(STEMS))
         check_choice("stem_pool", self.stem_pool, POOLS)
         check_choice("first_stride", self.first_stride, (1, 2))

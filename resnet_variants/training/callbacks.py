@@ -4,31 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..choices import check_choice
 
 if TYPE_CHECKING:
-    from .loop import Trainer
+    from torch import Tensor, nn, optim
+
+    from .recipe import Recipe
     from .result import Result
 
 TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow")
 
 
+class Training(Protocol):
+    """What a callback sees of a training."""
+
+    network: nn.Module
+    optimizer: optim.Optimizer
+    recipe: Recipe
+    accelerator: Any
+    step: int
+    """steps taken"""
+    total_steps: int
+    history: list[dict[str, Any]]
+    """the lines of log.csv"""
+    loss: Tensor
+    """the sum of the epoch's losses in this process, on the device"""
+
+
 class Callback:
     """Called while a network trains, in every process; each method may be left out.
 
-    ``trainer`` has ``network``, ``optimizer``, ``step``, ``total_steps``, ``history`` and
-    ``recipe``. What a callback changes there is not part of the run's identity.
+    What a callback changes in the training is not part of the run's identity.
     """
 
-    def on_step(self, trainer: Trainer) -> None:
+    def on_step(self, trainer: Training) -> None:
         """After a step of the optimiser; ``trainer.loss`` sums the epoch's losses on the device."""
 
-    def on_epoch(self, trainer: Trainer, line: dict[str, Any]) -> None:
+    def on_epoch(self, trainer: Training, line: dict[str, Any]) -> None:
         """After an epoch and its test: ``line`` is that of log.csv."""
 
-    def on_end(self, trainer: Trainer, result: Result) -> None:
+    def on_end(self, trainer: Training, result: Result) -> None:
         """When the run is finished."""
 
 
@@ -45,7 +62,7 @@ class Track(Callback):
         self.names, self.folder, self.run = tuple(names), str(folder), run
         self._open: list[Any] | None = None
 
-    def _trackers(self, trainer: Trainer) -> list[Any]:
+    def _trackers(self, trainer: Training) -> list[Any]:
         if self._open is None:
             from accelerate.tracking import LOGGER_TYPE_TO_CLASS, filter_trackers
 
@@ -64,13 +81,13 @@ class Track(Callback):
                     raise ValueError(f"Not all of {', '.join(self.names)} are installed.")
         return self._open
 
-    def on_epoch(self, trainer: Trainer, line: dict[str, Any]) -> None:
+    def on_epoch(self, trainer: Training, line: dict[str, Any]) -> None:
         """Send the line's numbers."""
         values = {name: value for name, value in line.items() if value is not None}
         for tracker in self._trackers(trainer):
             tracker.log(values, step=line["step"])
 
-    def on_end(self, trainer: Trainer, result: Result) -> None:
+    def on_end(self, trainer: Training, result: Result) -> None:
         """Send the accuracy and close."""
         for tracker in self._trackers(trainer):
             tracker.log({"final_top1": result.top1}, step=trainer.step)

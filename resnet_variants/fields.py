@@ -48,6 +48,7 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
+@functools.cache
 def arguments_of(make: Callable[..., Any]) -> dict[str, Any]:
     """The types of a class's or function's arguments, as far as it says them."""
     if isinstance(make, functools.partial):

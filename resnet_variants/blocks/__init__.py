@@ -17,6 +17,9 @@ from .attention import (
     SEVar3,
     eca_kernel_size,
 )
+from .attention_both import BAM, CBAM, EMA, ShuffleAttention, Triplet
+from .attention_channels import FCA, GC, GCT, GE, NAM, SRM, GCScale
+from .attention_places import ELA, LSK, SGE, CoordinateAttention, SimAM
 from .convs import PlainConv, register_conv
 from .drop_path import DropPath
 from .gates import ChannelGate, Gate, register_attention
@@ -32,18 +35,32 @@ from .split_attention import SplitAttention
 from .stems import Stem, make_stem
 
 __all__ = [
+    "BAM",
+    "CBAM",
     "ECA",
     "ECANS",
+    "ELA",
+    "EMA",
+    "FCA",
+    "GC",
+    "GCT",
+    "GE",
+    "LSK",
+    "NAM",
     "SE",
     "SEGC",
+    "SGE",
+    "SRM",
     "SSA",
     "BasicUnit",
     "Bottleneck",
     "ChannelGate",
     "ChannelShuffle",
     "ConvNormAct",
+    "CoordinateAttention",
     "DropPath",
     "FrozenBatchNorm2d",
+    "GCScale",
     "Gate",
     "GroupNorm",
     "GroupSalient",
@@ -60,7 +77,9 @@ __all__ = [
     "Salient",
     "SelectiveKernel",
     "SelfCalibratedConv",
+    "ShuffleAttention",
     "ShuffleUnit",
+    "SimAM",
     "Split",
     "SplitAttention",
     "Stem",

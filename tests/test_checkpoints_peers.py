@@ -66,6 +66,11 @@ PYTORCHCV = {
         for kind in "xy"
         for size in "002 004 006 008 016 032 040 064 080 120 160 320".split()
     },
+    **{
+        f"{gate}_resnet{depth}": f"{gate}_resnet{depth}"
+        for gate in ("cbam", "bam")
+        for depth in (18, 34, 50, 101, 152)
+    },
 }
 
 # Networks of pytorchcv that are a configuration here, not a name.
@@ -127,7 +132,8 @@ QUICK = set(
     pytorchcv-shufflenet_g3_w1 pytorchcv-shufflenetv2_wd2
     pytorchcv-seresnet50 pytorchcv-seresnet18 pytorchcv-bninception
     pytorchcv-resnet20_cifar10 pytorchcv-seresnet20_cifar10 pytorchcv-shufflenetv2b_w1
-    pytorchcv-resnet56_cifar10 pytorchcv-resnet110_cifar10
+    pytorchcv-resnet56_cifar10 pytorchcv-resnet110_cifar10 pytorchcv-cbam_resnet18
+    pytorchcv-bam_resnet18
     """.split()
 )
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_variants import Network, build, create_model
+from resnet_variants.blocks import GC, ChannelShuffle, ShuffleAttention
 from resnet_variants.blocks.attention_module import Mask
 from resnet_variants.blocks.gates import ATTENTION, Gate
 from resnet_variants.blocks.selection import Selection

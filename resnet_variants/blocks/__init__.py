@@ -83,6 +83,7 @@ __all__ = [
     "Split",
     "SplitAttention",
     "Stem",
+    "Triplet",
     "conv2d",
     "eca_kernel_size",
     "linear",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..choices import check_choice
 from .attention_channels import largest_divisor, reduced
 from .gates import Gate, register_attention
-from .layers import Conv2d, ExcitationLinear, GroupNorm, NormFactory
+from .layers import GroupNorm, NormFactory, conv2d, excitation_linear
 
 
 class _Channels(nn.Module):
@@ -17,9 +17,9 @@ class _Channels(nn.Module):
     def __init__(self, channels: int, reduction: int = 16, *, bias: bool = True) -> None:
         super().__init__()
         hidden = reduced(channels, reduction)
-        self.fc1 = ExcitationLinear(channels, hidden, bias=bias)
+        self.fc1 = excitation_linear(channels, hidden, bias=bias)
         self.act = nn.ReLU(inplace=True)
-        self.fc2 = ExcitationLinear(hidden, channels, bias=bias)
+        self.fc2 = excitation_linear(hidden, channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         mean, most = x.mean((2, 3)), x.amax((2, 3))
@@ -34,7 +34,7 @@ class _Map(nn.Module):
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd and positive, not {kernel_size!r}.")
-        self.conv = Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.conv = conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = norm_layer(1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,18 +106,18 @@ class BAM(Gate):
         hidden = reduced(channels, reduction)
         self.combine = combine
         self.gate = nn.Identity()
-        self.fc1 = ExcitationLinear(channels, hidden)
+        self.fc1 = excitation_linear(channels, hidden)
         self.norm = norm_layer(hidden)
         self.act = nn.ReLU(inplace=True)
-        self.fc2 = ExcitationLinear(hidden, channels)
-        layers: list[nn.Module] = [Conv2d(channels, hidden, 1), norm_layer(hidden), nn.ReLU(True)]
+        self.fc2 = excitation_linear(hidden, channels)
+        layers: list[nn.Module] = [conv2d(channels, hidden, 1), norm_layer(hidden), nn.ReLU(True)]
         for _ in range(2):
             layers += [
-                Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
+                conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
                 norm_layer(hidden),
                 nn.ReLU(inplace=True),
             ]
-        self.map = nn.Sequential(*layers, Conv2d(hidden, 1, 1))
+        self.map = nn.Sequential(*layers, conv2d(hidden, 1, 1))
 
     def weights(self, x: Tensor) -> Tensor:
         y = self.norm(self.fc1(x.mean((2, 3)))[:, :, None, None])
@@ -168,8 +168,8 @@ class EMA(Gate):
         super().__init__()
         self.groups = largest_divisor(channels, groups)
         self.share = channels // self.groups
-        self.conv1 = Conv2d(self.share, self.share, 1)
-        self.conv3 = Conv2d(self.share, self.share, 3, padding=1)
+        self.conv1 = conv2d(self.share, self.share, 1)
+        self.conv3 = conv2d(self.share, self.share, 3, padding=1)
         self.norm = GroupNorm(self.share, self.share)
 
     def weights(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..choices import check_choice
 from .gates import ChannelGate, Gate, register_attention
-from .layers import Conv2d, ExcitationLinear, NormFactory
+from .layers import NormFactory, conv2d, excitation_linear, reset_parameters
 
 # The frequencies (of 7 x 7) by their accuracy alone, best first (FcaNet, Figure 4 and code)
 # fmt: off
@@ -40,11 +40,11 @@ class _Context(nn.Module):
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
         hidden = reduced(channels, reduction)
-        self.conv = Conv2d(channels, 1, 1)
-        self.fc1 = ExcitationLinear(channels, hidden)
+        self.conv = conv2d(channels, 1, 1)
+        self.fc1 = excitation_linear(channels, hidden)
         self.norm = nn.LayerNorm(hidden)
         self.act = nn.ReLU(inplace=True)
-        self.fc2 = ExcitationLinear(hidden, channels)
+        self.fc2 = excitation_linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         where = self.conv(x).flatten(1).softmax(1)[:, :, None]  # (N, H W, 1)
@@ -66,11 +66,8 @@ class GC(nn.Module):
         super().__init__()
         self.context = _Context(channels, reduction)
         self.gate = nn.Identity()
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Start as the identity."""
-        nn.init.zeros_(self.context.fc2.weight)
+        self.context.fc2.draw = nn.init.zeros_  # type: ignore[assignment]
+        reset_parameters(self.context.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.gate(self.context(x))[:, :, None, None]
@@ -142,9 +139,9 @@ class FCA(ChannelGate):
             raise ValueError(f"fca: size must be at least 7, the frequencies', not {size!r}.")
         hidden = reduced(channels, reduction)
         self.spectrum = _Spectrum(channels, frequencies, size)
-        self.fc1 = ExcitationLinear(channels, hidden, bias=False)
+        self.fc1 = excitation_linear(channels, hidden, bias=False)
         self.act = nn.ReLU(inplace=True)
-        self.fc2 = ExcitationLinear(hidden, channels, bias=False)
+        self.fc2 = excitation_linear(hidden, channels, bias=False)
 
     def excitation(self, y: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(y)))
@@ -270,13 +267,13 @@ class GE(Gate):
             for i in range(int(math.log2(extent))):
                 layers += [nn.ReLU(inplace=True)] if i else []
                 layers += [
-                    Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False),
+                    conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False),
                     norm_layer(channels),
                 ]
         if kind == "theta_plus":
             hidden = reduced(channels, reduction)
-            layers += [Conv2d(channels, hidden, 1), nn.ReLU(inplace=True)]
-            layers += [Conv2d(hidden, channels, 1)]
+            layers += [conv2d(channels, hidden, 1), nn.ReLU(inplace=True)]
+            layers += [conv2d(hidden, channels, 1)]
         self.gather = nn.Sequential(*layers)
         self.local = extent is not None
 

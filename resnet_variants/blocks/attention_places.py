@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .attention_channels import largest_divisor, reduced
 from .gates import Gate, register_attention
-from .layers import Conv2d, GroupNorm, NormFactory
+from .layers import GroupNorm, NormFactory, conv2d
 
 
 @register_attention("coordinate")
@@ -31,11 +31,11 @@ class CoordinateAttention(Gate):
         super().__init__()
         hidden = reduced(channels, reduction, least)
         self.gate = nn.Identity()
-        self.conv1 = Conv2d(channels, hidden, 1)
+        self.conv1 = conv2d(channels, hidden, 1)
         self.norm = norm_layer(hidden)
         self.act = nn.Hardswish(inplace=True)
-        self.conv_h = Conv2d(hidden, channels, 1)
-        self.conv_w = Conv2d(hidden, channels, 1)
+        self.conv_h = conv2d(hidden, channels, 1)
+        self.conv_w = conv2d(hidden, channels, 1)
 
     def weights(self, x: Tensor) -> Tensor:
         lines = torch.cat((x.mean(3, keepdim=True), x.mean(2, keepdim=True).transpose(2, 3)), 2)
@@ -148,12 +148,12 @@ class LSK(Gate):
         super().__init__()
         half = max(channels // 2, 1)
         self.gate = nn.Identity()
-        self.near = Conv2d(channels, channels, 5, padding=2, groups=channels)
-        self.far = Conv2d(channels, channels, 7, padding=9, dilation=3, groups=channels)
-        self.near_reduce = Conv2d(channels, half, 1)
-        self.far_reduce = Conv2d(channels, half, 1)
-        self.select = Conv2d(2, 2, 7, padding=3)
-        self.expand = Conv2d(half, channels, 1)
+        self.near = conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.far = conv2d(channels, channels, 7, padding=9, dilation=3, groups=channels)
+        self.near_reduce = conv2d(channels, half, 1)
+        self.far_reduce = conv2d(channels, half, 1)
+        self.select = conv2d(2, 2, 7, padding=3)
+        self.expand = conv2d(half, channels, 1)
 
     def weights(self, x: Tensor) -> Tensor:
         near = self.near(x)

@@ -11,7 +11,7 @@ from .drop_path import DropPath
 from .gates import Gate
 from .layers import is_writable
 
-ATTENTION_AT = ("standard", "inner", "pre", "post", "identity")
+ATTENTION_AT = ("standard", "inner", "pre", "post", "identity", "between")
 
 
 def add_residual(
@@ -41,7 +41,8 @@ class ResidualUnit(nn.Module):
 
     ``attention_at`` is where the gate sits (SE paper, Table 14): ``standard``, at the end of
     the branch; ``inner``, after the 3x3 convolution; ``pre``, before the branch; ``post``,
-    after the addition and its activation; ``identity``, on the shortcut.
+    after the addition and its activation; ``identity``, on the shortcut. (``between`` stages, as
+    in BAM, is ``post`` in the last unit of each stage but the last.)
     """
 
     def __init__(

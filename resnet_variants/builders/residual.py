@@ -60,7 +60,8 @@ class ResidualConfig(NetworkConfig):
     attention: str | GateFactory | tuple[str | GateFactory | None, ...] | None = None
     """gate: a registered name, a module class, None, or one of these for each stage"""
     attention_at: str = "standard"
-    """``standard``, ``inner``, ``pre``, ``post``, ``identity`` (SE paper, Table 14)"""
+    """``standard``, ``inner``, ``pre``, ``post``, ``identity`` (SE paper, Table 14), or
+    ``between`` stages (BAM)"""
     attention_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(default_factory=dict)
     """the gate's own arguments, for instance ``{"reduction": 8}``, or one such for each stage"""
 
@@ -180,6 +181,7 @@ def build_residual(config: ResidualConfig, **parts: Any) -> Network:
             conv_args=conv_args,
             dilate=plan[i]["dilate"],
             dilation=plan[i]["dilation"],
+            last=i == len(shapes) - 1,
             gate=partial(_make_gate, config, i, norm),
         )
         drop_paths = [rates.pop(0) for _ in range(shape.depth)]

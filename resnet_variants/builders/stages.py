@@ -43,6 +43,7 @@ class StageSpec:
     conv_args: Mapping[str, Any] = field(default_factory=dict)
     dilation: tuple[int, int] = (1, 1)  # of the first unit, of the others
     dilate: bool = False
+    last: bool = False  # of the network's stages
     gate: Callable[[int, int], nn.Module | None]  # (channels, the unit's input channels)
 
 
@@ -53,13 +54,21 @@ def make_stage(
     units = []
     for i in range(spec.depth):
         make = _basic if parts.basic else _bottleneck
-        units.append(make(spec, in_channels, i == 0, drop_paths[i], parts))
+        at = parts.attention_at
+        if at == "between":
+            at = "post" if i == spec.depth - 1 and not spec.last else None
+        units.append(make(spec, in_channels, i == 0, drop_paths[i], parts, at))
         in_channels = spec.out
     return nn.Sequential(*units)
 
 
 def _shared(
-    spec: StageSpec, in_channels: int, first: bool, drop_path: float, parts: UnitParts
+    spec: StageSpec,
+    in_channels: int,
+    first: bool,
+    drop_path: float,
+    parts: UnitParts,
+    at: str | None,
 ) -> tuple[int, int, dict[str, Any]]:
     """Stride and dilation of a unit, and the slots that all kinds of unit have."""
     stride = spec.stride if first and not spec.dilate else 1
@@ -77,17 +86,22 @@ def _shared(
                 norm=parts.norm,
             ),
             act=parts.act,
-            attention=spec.gate(gate_channels.get(parts.attention_at, spec.out), in_channels),
-            attention_at=parts.attention_at,
+            attention=spec.gate(gate_channels.get(at, spec.out), in_channels) if at else None,
+            attention_at=at or "standard",
             drop_path=drop_path,
         ),
     )
 
 
 def _basic(
-    spec: StageSpec, in_channels: int, first: bool, drop_path: float, parts: UnitParts
+    spec: StageSpec,
+    in_channels: int,
+    first: bool,
+    drop_path: float,
+    parts: UnitParts,
+    at: str | None,
 ) -> nn.Module:
-    stride, dilation, shared = _shared(spec, in_channels, first, drop_path, parts)
+    stride, dilation, shared = _shared(spec, in_channels, first, drop_path, parts, at)
     norm, act = parts.norm, parts.act
     return BasicUnit(
         conv1=ConvNormAct(
@@ -99,9 +113,14 @@ def _basic(
 
 
 def _bottleneck(
-    spec: StageSpec, in_channels: int, first: bool, drop_path: float, parts: UnitParts
+    spec: StageSpec,
+    in_channels: int,
+    first: bool,
+    drop_path: float,
+    parts: UnitParts,
+    at: str | None,
 ) -> nn.Module:
-    stride, dilation, shared = _shared(spec, in_channels, first, drop_path, parts)
+    stride, dilation, shared = _shared(spec, in_channels, first, drop_path, parts, at)
     norm, act = parts.norm, parts.act
     narrow = spec.mid // parts.reduce_first
     pooled = parts.stride_with != "conv"

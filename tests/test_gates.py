@@ -427,7 +427,7 @@ def test_timm_has_the_same_gather_excite(extent: int | None, x: Tensor) -> None:
 
 def test_timm_has_the_same_coordinate_attention(x: Tensor) -> None:
     timm = pytest.importorskip("timm.layers.coord_attn")
-    theirs = timm.CoordAttn(32, rd_channels=8, act_layer=nn.Hardswish).double()
+    theirs = timm.CoordAttn(32, rd_channels=8, bias=True, act_layer=nn.Hardswish).double()
     ours = ATTENTION["coordinate"](32).double()
     random_weights(ours)
     with torch.no_grad():

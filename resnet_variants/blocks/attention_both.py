@@ -9,6 +9,7 @@ from ..choices import check_choice
 from .attention_channels import largest_divisor, reduced
 from .gates import Gate, register_attention
 from .layers import GroupNorm, NormFactory, conv2d, excitation_linear
+from .shuffle import ChannelShuffle
 
 
 class _Channels(nn.Module):
@@ -210,6 +211,7 @@ class ShuffleAttention(nn.Module):
         self.weight = nn.Parameter(torch.empty(2, half, 1, 1))
         self.bias = nn.Parameter(torch.empty(2, half, 1, 1))
         self.norm = GroupNorm(half, half)
+        self.shuffle = ChannelShuffle(2)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -224,5 +226,4 @@ class ShuffleAttention(nn.Module):
         channels = first.mean((2, 3), keepdim=True) * self.weight[0] + self.bias[0]
         places = self.norm(second) * self.weight[1] + self.bias[1]
         weights = torch.cat((channels.expand_as(first), places), 1).sigmoid()
-        x = x * self.gate(weights.view(n, c, h, w))
-        return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)  # shuffled
+        return self.shuffle(x * self.gate(weights.view(n, c, h, w)))

@@ -223,7 +223,7 @@ class NAM(Gate):
             raise ValueError(f"nam weighs with the scales of norm_layer; {self.norm} has none.")
 
     def weights(self, x: Tensor) -> Tensor:
-        scales: Tensor = self.norm.weight.abs()  # type: ignore[operator, union-attr, assignment]
+        scales: Tensor = self.norm.weight.abs()  # type: ignore[operator]
         return self.gate(self.norm(x) * (scales / scales.sum())[:, None, None])
 
 
@@ -267,7 +267,7 @@ class GE(Gate):
             for i in range(int(math.log2(extent))):
                 layers += [nn.ReLU(inplace=True)] if i else []
                 layers += [
-                    conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False),
+                    conv2d(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False),
                     norm_layer(channels),
                 ]
         if kind == "theta_plus":

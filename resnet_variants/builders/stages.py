@@ -54,7 +54,7 @@ def make_stage(
     units = []
     for i in range(spec.depth):
         make = _basic if parts.basic else _bottleneck
-        at = parts.attention_at
+        at: str | None = parts.attention_at
         if at == "between":
             at = "post" if i == spec.depth - 1 and not spec.last else None
         units.append(make(spec, in_channels, i == 0, drop_paths[i], parts, at))

@@ -33,6 +33,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "list": Command("models:list_", "names of the zoo that match a pattern"),
     "info": Command("models:info", "counts, paper, aliases, weights, configuration of a model"),
+    "gates": Command("gates:gates", "attention gates: what they look at, what they add"),
     "compare": Command(
         "training:compare", "train models under one recipe, over several seeds", "train", True
     ),

@@ -74,6 +74,8 @@ class CBAM(Gate):
             self.channel = _Channels(channels, reduction, bias=bias)
         if "spatial" in self.order:
             self.spatial = _Map(kernel_size, norm_layer=norm_layer)
+        last = {"channel": "channel.fc2", "spatial": "spatial.norm"}
+        self.ends = tuple(last[name] for name in self.order)
 
     def weights(self, x: Tensor) -> Tensor:
         weights: Tensor = self.get_submodule(self.order[0])(x)
@@ -148,6 +150,7 @@ class Triplet(Gate):
         self.places = _Map(kernel_size, norm_layer=norm_layer)
         self.columns = _Map(kernel_size, norm_layer=norm_layer)
         self.rows = _Map(kernel_size, norm_layer=norm_layer)
+        self.ends = ("places.norm", "columns.norm", "rows.norm")
 
     def weights(self, x: Tensor) -> Tensor:
         columns = self.columns(x.transpose(1, 2)).transpose(1, 2)  # (N, C, 1, W)

@@ -36,6 +36,7 @@ class CoordinateAttention(Gate):
         self.act = nn.Hardswish(inplace=True)
         self.conv_h = conv2d(hidden, channels, 1)
         self.conv_w = conv2d(hidden, channels, 1)
+        self.ends = ("conv_h", "conv_w")
 
     def weights(self, x: Tensor) -> Tensor:
         lines = torch.cat((x.mean(3, keepdim=True), x.mean(2, keepdim=True).transpose(2, 3)), 2)

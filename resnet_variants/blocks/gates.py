@@ -37,7 +37,8 @@ class Gate(nn.Module):
     """A gate that says what it multiplies with: subclasses give ``weights(x)``.
 
     The split lets a residual unit fuse the gate with the shortcut's addition. ``self.gate`` is
-    the module that makes the weights last (a sigmoid), so a hook on it sees them.
+    the module that makes the weights last (a sigmoid), so a hook on it sees them. ``self.ends``
+    names the layers whose zeros make the gate a constant, where that is not the last one.
     """
 
     def __init__(self) -> None:

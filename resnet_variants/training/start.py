@@ -218,18 +218,20 @@ def _filled(config: NetworkConfig, start: Start) -> tuple[Network, int]:
 def start_as_identity(unit: nn.Module) -> bool:
     """Let a unit with a new gate compute what it computed without one, if the gate allows it.
 
-    The last layer of the gate starts at zero, so that the gate multiplies each channel by a
-    constant (a half, after a sigmoid), which the normalisation before it makes up for. The layer
-    has gradients from the first step. False, and nothing changed, where the gate has no such
-    layer, or no normalisation stands before it.
+    The last layer of the gate, or those that it names in ``ends``, starts at zero, so that the
+    gate multiplies each channel by a constant (a half, after a sigmoid), which the normalisation
+    before it makes up for. The layer has gradients from the first step. False, and nothing
+    changed, where the gate has no such layer, or no normalisation stands before it.
     """
     gate, norm = unit.attention, _norm_before(unit)
     assert isinstance(gate, nn.Module)
-    layers = [each for each in gate.modules() if list(each.parameters(recurse=False))]
+    ends = getattr(gate, "ends", ())
+    layers = [each for each in gate.modules() if list(each.parameters(recurse=False))][-1:]
+    layers = [gate.get_submodule(name) for name in ends] or layers
     weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
     if not layers or weight is None or bias is None:
         return False
-    last = list(layers[-1].parameters(recurse=False))
+    last = [each for layer in layers for each in layer.parameters(recurse=False)]
     before = [each.clone() for each in last]
     for each in last:
         each.zero_()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnet_variants import profile
+from resnet_variants import create_model, optimize_for_inference, profile
 from resnet_variants.blocks.gates import ATTENTION
 
 A = NDArray[np.float64]
@@ -434,3 +434,34 @@ def test_timm_has_the_same_coordinate_attention(x: Tensor) -> None:
         for a, b in zip(theirs.parameters(), ours.parameters(), strict=True):
             a.copy_(b)
     torch.testing.assert_close(theirs(x), ours(x))
+
+
+def _network(gate: str) -> nn.Module:
+    model = create_model(
+        "resnet18", attention=gate, layers=(1, 1, 1, 1), widths=(32, 32, 64, 64), stem_width=32
+    )
+    return model.eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ATTENTION))
+@torch.no_grad()
+def test_exported_for_all_sizes_and_compiled_without_a_break(name: str) -> None:
+    model, any_size = _network(name), torch.export.Dim.DYNAMIC
+    shapes = ({0: any_size, 2: any_size, 3: any_size},)
+    program = torch.export.export(model, (torch.randn(2, 3, 96, 128),), dynamic_shapes=shapes)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    for size in ((3, 3, 65, 97), (1, 3, 160, 40)):
+        x = torch.randn(*size)
+        torch.testing.assert_close(program.module()(x), model(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ATTENTION))
+@torch.no_grad()
+def test_deployed_form_gives_the_same(name: str) -> None:
+    model, x = _network(name), torch.randn(2, 3, 65, 97)
+    expected = model(x)
+    deployed = optimize_for_inference(model, x, backend="torch", rounds=1)
+    torch.testing.assert_close(deployed(x), expected, rtol=1e-3, atol=1e-3)

@@ -447,6 +447,7 @@ def _network(gate: str) -> nn.Module:
 @pytest.mark.parametrize("name", list(ATTENTION))
 @torch.no_grad()
 def test_exported_for_all_sizes_and_compiled_without_a_break(name: str) -> None:
+    torch.compiler.reset()
     model, any_size = _network(name), torch.export.Dim.DYNAMIC
     shapes = ({0: any_size, 2: any_size, 3: any_size},)
     program = torch.export.export(model, (torch.randn(2, 3, 96, 128),), dynamic_shapes=shapes)

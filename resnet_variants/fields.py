@@ -23,6 +23,8 @@ from .choices import plain_number
 
 MOST = 10**7
 """the greatest whole number in any field: a network with more of anything cannot be built"""
+MOST_VALUES = 64
+"""the most values of a tuple: none in the zoo has over ten"""
 MOST_UNITS = 10_000
 """the most units of a stage, and of whatever else repeats"""
 
@@ -94,6 +96,8 @@ def _fits(value: Any, kind: Any) -> bool:
 def _plain(name: str, value: Any, kind: Any, bounds: Mapping[str, Any]) -> Any:
     origin = get_origin(kind) or kind
     if origin is tuple:
+        if len(value) > MOST_VALUES:
+            raise ValueError(f"{name} must have at most {MOST_VALUES} values, not {len(value):,}.")
         inner, values = get_args(kind), tuple(value)
         if len(inner) == 2 and inner[1] is Ellipsis:
             inner = (inner[0],) * len(values)

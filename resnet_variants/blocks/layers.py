@@ -19,6 +19,41 @@ from ..fields import MOST, arguments_of, checked
 NormFactory = Callable[[int], nn.Module]
 ActFactory = Callable[[], nn.Module]
 
+MOST_PARAMETERS = 2**33
+MOST_LAYERS = 5_000
+"""convolutions and linear layers"""
+
+
+class TooLargeError(ValueError):
+    """A network of over ``MOST_PARAMETERS`` or ``MOST_LAYERS``."""
+
+
+_so_far: ContextVar[list[int] | None] = ContextVar("so_far", default=None)
+
+
+@contextlib.contextmanager
+def bounded_size() -> Iterator[None]:
+    """Refuse, by TooLargeError, the layer with which a network becomes too large, before it takes
+    memory."""
+    token = _so_far.set([0, 0])
+    try:
+        yield
+    finally:
+        _so_far.reset(token)
+
+
+def _count(parameters: int) -> None:
+    so_far = _so_far.get()
+    if so_far is None:
+        return
+    so_far[0] += parameters
+    so_far[1] += 1
+    if so_far[0] > MOST_PARAMETERS:
+        raise TooLargeError(f"the network would have over {MOST_PARAMETERS:,} parameters.")
+    if so_far[1] > MOST_LAYERS:
+        raise TooLargeError(f"the network would have over {MOST_LAYERS:,} layers.")
+
+
 _initialise: ContextVar[bool] = ContextVar("initialise", default=True)
 
 
@@ -55,16 +90,20 @@ def conv2d(
 ) -> nn.Conv2d:
     """A plain ``torch.nn.Conv2d`` that is initialised once, He-normal over its outputs (He et
     al. 2015), bias zero."""
+    height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+    _count(in_channels * out_channels * height * width // args.get("groups", 1))
     return _initialised(_Conv2d(in_channels, out_channels, kernel_size, **args), _he_normal)
 
 
 def linear(in_features: int, out_features: int, *, bias: bool = True) -> nn.Linear:
     """A classifier: a plain ``torch.nn.Linear``, initialised N(0, 0.01) with bias zero."""
+    _count(in_features * out_features)
     return _initialised(_Linear(in_features, out_features, bias=bias), _normal)
 
 
 def excitation_linear(in_features: int, out_features: int, *, bias: bool = True) -> nn.Linear:
     """A layer inside a gate, initialised as the 1x1 convolution that it is on one position."""
+    _count(in_features * out_features)
     return _initialised(_Linear(in_features, out_features, bias=bias), _he_normal)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..blocks.layers import TooLargeError, bounded_size
 from ..config import BUILDERS, NetworkConfig, config_from_dict, register_builder
 from ..network import Network
 from .inception import (
@@ -73,15 +74,19 @@ def build(config: NetworkConfig) -> Any:
     if not isinstance(config, NetworkConfig):
         raise TypeError(f"Expected a NetworkConfig, not {type(config).__name__}: {config!r}.")
     make = BUILDERS[config.builder][1]
-    if max(_numbers(dataclasses.asdict(config)), default=0) > _WIDE:
-        _check_size(config, make)
-    network = make(config)
+    try:
+        if max(_numbers(dataclasses.asdict(config)), default=0) > _WIDE:
+            with torch.device("meta"), bounded_size():  # counted without memory for it
+                make(config)
+        with bounded_size():
+            network = make(config)
+    except TooLargeError as error:
+        raise ValueError(f"{_largest(config)}: {error}") from None
     assert isinstance(network, Network)
     return network
 
 
-_WIDE = 8192  # no network of the zoo has a greater number in its configuration
-_MOST_PARAMETERS = 2**33
+_WIDE = 2048  # few networks of the zoo have a greater number in their configuration
 
 
 def _numbers(value: Any) -> Iterator[int]:
@@ -90,20 +95,6 @@ def _numbers(value: Any) -> Iterator[int]:
     elif isinstance(value, (tuple, Mapping)):
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from _numbers(each)
-
-
-def _check_size(config: NetworkConfig, make: Any) -> None:
-    """Refuse what no machine can hold, counted without memory for it."""
-    try:
-        with torch.device("meta"):
-            counted = sum(p.numel() for p in make(config).parameters())
-    except RuntimeError as error:  # torch: a size that overflows
-        raise ValueError(f"{_largest(config)}: the network is too large: {error}") from error
-    if counted > _MOST_PARAMETERS:
-        raise ValueError(
-            f"{_largest(config)}: the network would have {counted:,} parameters, and "
-            f"{_MOST_PARAMETERS:,} are the most that is built."
-        )
 
 
 def _largest(config: NetworkConfig) -> str:

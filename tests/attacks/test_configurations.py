@@ -45,6 +45,9 @@ def _net(name: str = "resnet20_cifar", **args: Any) -> Any:
     ("widths", dict(widths=5)),
     ("widths", dict(widths=(10**9,) * 3, device="meta")),
     ("widths", dict(widths=(10**6,) * 3)),
+    ("widths", dict(widths=(8000,) * 3)),
+    ("layers", dict(name="resnet50", layers=(1,) * 5000)),
+    ("parameters", dict(name="resnet50", layers=(1,) * 24)),
     ("modules", dict(name="ran56", modules=3)),
     ("widths", dict(name="ran56", widths=None)),
     ("p", dict(name="ran56", p=10**30)),
@@ -99,6 +102,17 @@ def test_what_is_built_comes_back(args: dict[str, Any], tmp_path: Any) -> None:
     image = torch.randn(2, 3, 32, 32)
     a, b = model(image), twin(image)
     assert all(map(torch.equal, a, b)) if isinstance(a, list) else torch.equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "args"), [
+    ("layers", dict(layers=(9000,) * 3)),
+    ("modules", dict(name="ran56", modules=(8000,) * 3)),
+    ("branches", dict(name="resnet50", conv="selective_kernel", conv_args={"branches": 8000})),
+], ids=str)  # fmt: skip
+def test_depth_without_end_is_refused(name: str, args: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{name}.*layers"):
+        _net(device="meta", **args)
 
 
 def test_a_part_without_a_name_is_refused_when_it_is_written() -> None:

@@ -25,12 +25,10 @@ def test_loads_offline(weights: Weights, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
     assert model.load_report.weights == weights
     assert class_names(weights, 10)[:2] == ["airplane", "automobile"]
-    # It is a trained network: what the image shows moves its answer, noise alone hardly does.
+    # What the image shows decides: without training one class or two are named for all.
     draw = torch.Generator().manual_seed(0)
     smooth = torch.nn.functional.interpolate(torch.randn(64, 3, 4, 4, generator=draw), size=32)
-    answers = model(smooth).softmax(1)
-    untrained = create_model(weights.model).eval()(smooth).softmax(1)
-    assert answers.max(1).values.mean() > 2 * untrained.max(1).values.mean()
+    assert len(model(smooth).argmax(1).unique()) >= 3
     assert not list(tmp_path.iterdir())
 
 

@@ -113,7 +113,7 @@ def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "Did you mean 'seresnet50'?" in _fails(capsys, "info", "se_resnet50x")
+    assert "or 'seresnet50'" in _fails(capsys, "info", "se_resnet50x")
 
 
 def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:

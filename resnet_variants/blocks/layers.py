@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ NormFactory = Callable[[int], nn.Module]
 ActFactory = Callable[[], nn.Module]
 
 MOST_PARAMETERS = 2**33
+LARGE = 2**26
+"""parameters that are made without being counted first"""
 MOST_LAYERS = 5_000
 """convolutions and linear layers"""
 
@@ -28,30 +31,41 @@ class TooLargeError(ValueError):
     """A network of over ``MOST_PARAMETERS`` or ``MOST_LAYERS``."""
 
 
-_so_far: ContextVar[list[int] | None] = ContextVar("so_far", default=None)
+@dataclass
+class _Size:
+    count_all: Callable[[], None] | None
+    parameters: int = 0
+    layers: int = 0
+
+
+_size: ContextVar[_Size | None] = ContextVar("size", default=None)
 
 
 @contextlib.contextmanager
-def bounded_size() -> Iterator[None]:
+def bounded_size(count_all: Callable[[], None] | None = None) -> Iterator[None]:
     """Refuse, by TooLargeError, the layer with which a network becomes too large, before it takes
-    memory."""
-    token = _so_far.set([0, 0])
+    memory. ``count_all``, called once where a network turns out to be large, makes all of it
+    without memory, so that one too large is refused there."""
+    token = _size.set(_Size(count_all))
     try:
         yield
     finally:
-        _so_far.reset(token)
+        _size.reset(token)
 
 
 def _count(parameters: int) -> None:
-    so_far = _so_far.get()
-    if so_far is None:
+    size = _size.get()
+    if size is None:
         return
-    so_far[0] += parameters
-    so_far[1] += 1
-    if so_far[0] > MOST_PARAMETERS:
+    size.parameters += parameters
+    size.layers += 1
+    if size.parameters > MOST_PARAMETERS:
         raise TooLargeError(f"the network would have over {MOST_PARAMETERS:,} parameters.")
-    if so_far[1] > MOST_LAYERS:
+    if size.layers > MOST_LAYERS:
         raise TooLargeError(f"the network would have over {MOST_LAYERS:,} layers.")
+    if size.parameters > LARGE and size.count_all is not None:
+        count_all, size.count_all = size.count_all, None
+        count_all()
 
 
 _initialise: ContextVar[bool] = ContextVar("initialise", default=True)

@@ -74,19 +74,18 @@ def build(config: NetworkConfig) -> Any:
     if not isinstance(config, NetworkConfig):
         raise TypeError(f"Expected a NetworkConfig, not {type(config).__name__}: {config!r}.")
     make = BUILDERS[config.builder][1]
+
+    def count() -> None:
+        with torch.device("meta"), bounded_size():
+            make(config)
+
     try:
-        if max(_numbers(dataclasses.asdict(config)), default=0) > _WIDE:
-            with torch.device("meta"), bounded_size():  # counted without memory for it
-                make(config)
-        with bounded_size():
+        with bounded_size(count):
             network = make(config)
     except TooLargeError as error:
         raise ValueError(f"{_largest(config)}: {error}") from None
     assert isinstance(network, Network)
     return network
-
-
-_WIDE = 2048  # few networks of the zoo have a greater number in their configuration
 
 
 def _numbers(value: Any) -> Iterator[int]:

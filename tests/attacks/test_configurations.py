@@ -45,7 +45,7 @@ def _net(name: str = "resnet20_cifar", **args: Any) -> Any:
     ("widths", dict(widths=5)),
     ("widths", dict(widths=(10**9,) * 3, device="meta")),
     ("widths", dict(widths=(10**6,) * 3)),
-    ("widths", dict(widths=(8000,) * 3)),
+    ("widths", dict(widths=(30_000,) * 3)),
     ("layers", dict(name="resnet50", layers=(1,) * 5000)),
     ("parameters", dict(name="resnet50", layers=(1,) * 24)),
     ("modules", dict(name="ran56", modules=3)),

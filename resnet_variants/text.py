@@ -31,4 +31,5 @@ def short(number: int) -> str:
 
 
 def indent(text: str) -> str:
+    """Each line two spaces further in."""
     return "\n".join(f"  {line}".rstrip() for line in text.splitlines())

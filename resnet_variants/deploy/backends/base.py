@@ -35,6 +35,7 @@ class Backend:
     """whether ``backend="auto"`` tries it"""
 
     def installed(self) -> bool:
+        """Whether the package that it needs is there."""
         return self.package is None or importlib.util.find_spec(self.package) is not None
 
     def require(self) -> None:

@@ -18,14 +18,18 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Tensor:
 
     Turned as its EXIF data say; gray becomes three equal channels, 16 bits the upper 8, CMYK and
     palettes their colours; what is transparent lies on white; of several frames the first.
-    Raises FileNotFoundError, and ValueError that names what cannot be read.
+    Raises FileNotFoundError, and ValueError that names what cannot be read, or is so large
+    (Pillow's bound, 179 million pixels) that it is an attack on the memory.
     """
+    from PIL import Image
+
     data = source if isinstance(source, bytes) else _bytes(Path(source))
     try:
         if data[:3] == b"\xff\xd8\xff":
+            Image.open(io.BytesIO(data)).close()  # reads the size alone, and refuses a huge one
             return _jpeg(data)
         return _other(data)
-    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
+    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         what = "The data" if isinstance(source, bytes) else os.fspath(source)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{what} is no image that can be read: {reason}") from error

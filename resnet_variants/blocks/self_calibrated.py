@@ -65,9 +65,11 @@ class SelfCalibratedConv(nn.Module):
         size, step = x.shape[2:], self.pooling
         if torch.compiler.is_exporting() and not self.training:
             return self._surroundings_of_any_size(x)
-        squares: Any = [torch.sym_min(size[0], step), torch.sym_min(size[1], step)]
+        squares: Any
         if torch.jit.is_tracing():  # sizes are tensors then: min would fix its answer
             squares = [torch.as_tensor(side).clamp(max=step) for side in size]
+        else:
+            squares = [torch.sym_min(size[0], step), torch.sym_min(size[1], step)]
         return F.interpolate(self.k2(F.avg_pool2d(x, squares, step)), size)
 
     def _surroundings_of_any_size(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from resnet_variants import create_model
 
-from .families import each_family, small
+from .families import each_family, each_kind, small
 
 SIZES = ((2, 64, 64), (3, 97, 70))
 
@@ -49,7 +49,7 @@ def test_feature_extractor_by_names_a_person_can_guess(family: str) -> None:
     torch.testing.assert_close(found[wanted[-1]], levels[-1], rtol=0, atol=0)
 
 
-@each_family
+@each_kind
 def test_backward_hooks_on_every_module_change_nothing(family: str) -> None:
     model = small(family).eval().double()
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
@@ -72,7 +72,7 @@ def test_layers_are_torchs_own(family: str) -> None:
             assert type(module) is kind or not isinstance(module, kind), name
 
 
-@each_family
+@each_kind
 def test_vmap_over_an_ensemble(family: str) -> None:
     models = [small(family).eval() for _ in range(2)]
     weights, buffers = torch.func.stack_module_state(models)  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ class NetworkConfig:
                 continue
             part = part if part in names else f"{part}_layer"
             old, new = getattr(self, name), changes.get(name)
-            if part in changes and changes[part] != getattr(self, part):
+            if part in changes and _differs(changes[part], getattr(self, part)):
                 changes.setdefault(name, {})
             elif isinstance(old, Mapping) and isinstance(new, Mapping):
                 changes[name] = {**old, **new}
@@ -108,6 +108,14 @@ class NetworkConfig:
         """
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         return {"builder": self.builder} | {k: _to_json(k, v) for k, v in values.items()}
+
+
+def _differs(new: Any, old: Any) -> bool:
+    """Whether two values of a field differ; an array, which has no one answer, does."""
+    try:
+        return bool(new != old)
+    except (TypeError, ValueError):
+        return True
 
 
 def check_count(name: str, value: object, least: int) -> None:

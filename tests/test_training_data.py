@@ -160,7 +160,7 @@ REFUSED = [
     (dict(data="cifar10"), "data='cifar10' needs data_dir"),
     (dict(data="cifar10", data_dir="nowhere"), "data='cifar10' is not in data_dir='nowhere'"),
     (dict(data="imagenet", data_dir="nowhere"), "data='imagenet' is not in data_dir"),
-    (dict(data="tests"), "must have train/CLASS"),
+    (dict(data=str(Path(__file__).parent)), "must have train/CLASS"),
     (dict(train_images=5000), "train_images=5000, but there are 1297"),
     (dict(train_images=32), "batch_size=64 of only 32 training images"),
     (dict(mean=(0.5, 0.5), std=(0.5, 0.5)), "for images of 1 channels"),

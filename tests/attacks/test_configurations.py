@@ -132,7 +132,7 @@ VALUES: list[Any] = [
     (), (1,), (1, 1), (1, 1, 1), (1, 1, 1, 1), (8, 8, 8), (8, 16, 32, 64), [16, 32, 64], (0, 0, 0),
     (None,), ("se", None, "eca"), ({}, {}, {}), {}, {"reduction": 4}, {"reduction": "x"},
     {"eps": 1e-3}, {"x": 1}, {1: 2}, {"scale": 2}, range(2), b"se", object(), np.int64(4),
-    np.float32(0.1), np.array([1, 2]), np.array(3), nn.ReLU, nn.ReLU(), nn.BatchNorm2d, int, len,
+    np.float32(0.1), np.array([1, 2]), np.array(3), nn.ReLU(), nn.BatchNorm2d, int, len,
     torch.float16, torch.tensor(1), lambda: nn.ReLU(), lambda c: nn.Identity(), 1j, {1, 2},
 ]  # fmt: skip
 

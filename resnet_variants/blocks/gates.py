@@ -110,7 +110,12 @@ def make_gate(
     args = _with_norm(args)
     if "norm_layer" in inspect.signature(gate).parameters:
         args.setdefault("norm_layer", norm)
-    module = gate(channels, **args)
+    try:
+        module = gate(channels, **args)
+    except TypeError as error:
+        raise ValueError(f"attention={attention!r} makes no gate of {channels}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"attention={attention!r} makes a {type(module).__name__}, not a module.")
     if getattr(gate, "__module__", "") != f"{__package__}.attention":  # those are tested
         _check_shape(attention, module, channels)
     return module

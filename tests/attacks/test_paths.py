@@ -24,11 +24,11 @@ def test_device(name: str) -> None:
             read(name)
 
 
-def test_pipe_and_socket(tmp_path: Path) -> None:
+def test_pipe_and_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.pth")
     with pytest.raises(errors.BrokenFileError, match="no ordinary file"):
         read_checkpoint(tmp_path / "pipe.pth")
-    os.chdir(tmp_path)  # the name of a socket is short
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
     with socket.socket(socket.AF_UNIX) as end:
         end.bind("s.pth")
         with pytest.raises(errors.BrokenFileError, match="no ordinary file"):

@@ -7,6 +7,7 @@ which has no rule for ``nn.Identity``.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def images(size: int = 96) -> torch.Tensor:
 
 @each_kind
 def test_thop_counts_what_profile_counts(family: str) -> None:
-    thop = pytest.importorskip("thop")
+    thop = import_module("thop")
     model = small(family).eval()
     convs = sum(p.numel() for m in model.modules() if isinstance(m, nn.Conv2d) for p in [m.weight])
     _, params = thop.profile(model, (images(),), verbose=False)
@@ -41,9 +42,7 @@ def test_thop_counts_what_profile_counts(family: str) -> None:
 
 @each_kind
 def test_fvcore_counts_the_macs(family: str) -> None:
-    analysis = pytest.importorskip("fvcore.nn").FlopCountAnalysis(
-        small(family).eval(), (images()[:1],)
-    )
+    analysis = import_module("fvcore.nn").FlopCountAnalysis(small(family).eval(), (images()[:1],))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     counted = analysis.by_operator()
     found = sum(counted[op] for op in ("conv", "linear", "matmul", "bmm", "addmm"))
@@ -54,13 +53,13 @@ def test_fvcore_counts_the_macs(family: str) -> None:
 @each_kind
 def test_torchinfo_counts_the_parameters(family: str) -> None:
     model = small(family).eval()
-    found = pytest.importorskip("torchinfo").summary(model, input_data=images(), verbose=0)
+    found = import_module("torchinfo").summary(model, input_data=images(), verbose=0)
     assert found.total_params == sum(p.numel() for p in model.parameters())
 
 
 @each_kind
 def test_captum_integrated_gradients(family: str) -> None:
-    captum = pytest.importorskip("captum.attr")
+    captum = import_module("captum.attr")
     model = small(family).eval()
     found = captum.IntegratedGradients(model).attribute(images(), target=1, n_steps=4)
     assert found.shape == images().shape and found.isfinite().all()
@@ -68,7 +67,7 @@ def test_captum_integrated_gradients(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["ResNet", "SE-ResNet", "ShuffleNetV2"])
 def test_fullgrad(family: str) -> None:
-    cam: Any = pytest.importorskip("pytorch_grad_cam")
+    cam: Any = import_module("pytorch_grad_cam")
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     model = small(family).eval()
@@ -78,7 +77,7 @@ def test_fullgrad(family: str) -> None:
 
 @each_kind
 def test_opacus_takes_it_with_group_normalisation(family: str) -> None:
-    opacus = pytest.importorskip("opacus")
+    opacus = import_module("opacus")
     model = small(family, norm_layer="groupnorm").train()
     assert opacus.validators.ModuleValidator.validate(model, strict=False) == []
     private = opacus.GradSampleModule(model)
@@ -89,7 +88,7 @@ def test_opacus_takes_it_with_group_normalisation(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["ResNet", "ResNeXt", "RegNetY", "SE-ResNet"])
 def test_torch_pruning_halves_the_channels(family: str) -> None:
-    pruning = pytest.importorskip("torch_pruning")
+    pruning = import_module("torch_pruning")
     model = small(family).eval()
     before = sum(p.numel() for p in model.parameters())
     pruner = pruning.pruner.MagnitudePruner(
@@ -104,7 +103,7 @@ def test_torch_pruning_halves_the_channels(family: str) -> None:
 @pytest.mark.parametrize("name", ["ssaresnet18", "scnet50"])
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_segmentation_models(name: str, output_stride: int) -> None:
-    smp = pytest.importorskip("segmentation_models_pytorch")
+    smp = import_module("segmentation_models_pytorch")
     import resnet_variants.timm_plugin  # noqa: F401
 
     model = smp.DeepLabV3Plus(

@@ -3,6 +3,7 @@ pytorchcv's modules give the same; the papers' networks have the papers' paramet
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -381,7 +382,7 @@ def test_parameters_of_resnet50(gate: str) -> None:
 
 
 def test_timm_has_the_same_cbam(x: Tensor) -> None:
-    timm = pytest.importorskip("timm.layers.cbam")
+    timm = import_module("timm.layers.cbam")
     ours = ATTENTION["cbam"](32, bias=False).double().eval()
     theirs = timm.CbamModule(32).double().eval()
     random_weights(ours)
@@ -399,7 +400,7 @@ def test_timm_has_the_same_cbam(x: Tensor) -> None:
 
 @pytest.mark.parametrize("name", ["gc", "gc_scale"])
 def test_timm_has_the_same_global_context(name: str, x: Tensor) -> None:
-    timm = pytest.importorskip("timm.layers.global_context")
+    timm = import_module("timm.layers.global_context")
     adds = name == "gc"
     theirs = timm.GlobalContext(32, rd_channels=2, fuse_add=adds, fuse_scale=not adds).double()
     getattr(theirs, "mlp_add" if adds else "mlp_scale").norm.eps = 1e-5  # mmcv's, not timm's 1e-6
@@ -421,13 +422,13 @@ def test_timm_has_the_same_global_context(name: str, x: Tensor) -> None:
 @pytest.mark.parametrize("extent", [None, 2, 4])
 def test_timm_has_the_same_gather_excite(extent: int | None, x: Tensor) -> None:
     """Without parameters: with them timm's raises a TypeError."""
-    timm = pytest.importorskip("timm.layers.gather_excite")
+    timm = import_module("timm.layers.gather_excite")
     theirs = timm.GatherExcite(32, extent=extent or 0, use_mlp=False)
     torch.testing.assert_close(theirs(x), ATTENTION["ge"](32, extent=extent)(x))
 
 
 def test_timm_has_the_same_coordinate_attention(x: Tensor) -> None:
-    timm = pytest.importorskip("timm.layers.coord_attn")
+    timm = import_module("timm.layers.coord_attn")
     theirs = timm.CoordAttn(32, rd_channels=8, bias=True, act_layer=nn.Hardswish).double()
     ours = ATTENTION["coordinate"](32).double()
     random_weights(ours)

@@ -15,7 +15,7 @@ import torch
 from resnet_variants.comparison import Report, Trial, run_trial
 from resnet_variants.comparison import statistics as own
 from resnet_variants.comparison.findings import findings
-from resnet_variants.comparison.trial import _kept_lengths
+from resnet_variants.comparison.running import _kept_lengths
 from resnet_variants.training import Recipe
 from resnet_variants.training.loop import Trainer
 from resnet_variants.training.recipe import MACHINE_FIELDS, NETWORK_FIELDS
@@ -76,7 +76,7 @@ def test_budgets_are_kept_apart() -> None:
 
 def test_a_budget_counts_the_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of four times the pixels are trained a quarter as long."""
-    monkeypatch.setattr("resnet_variants.comparison.trial._train_all", lambda *a: None)
+    monkeypatch.setattr("resnet_variants.comparison.running._train_all", lambda *a: None)
     trial = Trial(
         networks={"net": tiny()}, recipe=short(epochs=40), vary={"image_size": [8, 16]},
         budget="macs", seeds=(0,),

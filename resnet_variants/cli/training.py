@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 import tyro
 
 from ..comparison.report import Report
+from ..comparison.running import run_trial
 from ..comparison.tables import terminal
-from ..comparison.trial import Trial, parse_axis, run_trial
+from ..comparison.trial import Trial, parse_axis
 from ..comparison.writing import save_report
 from ..training.callbacks import Track
 from ..training.loop import train as run_training

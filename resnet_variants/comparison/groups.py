@@ -1,0 +1,145 @@
+"""The runs of one row of a report, and what they differ in from those of another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..training.recipe import Recipe
+from ..training.result import Result
+from .statistics import Difference, Summary, paired_difference, seeds_and_images, summarise
+
+SCORES = (
+    "top1",
+    "val_top1",
+    "last_top1",
+    "top5",
+    "test_loss",
+    "train_speed",
+    "test_speed",
+    "train_memory",
+    "seconds",
+)
+COUNTS = ("params", "macs", "memory_access", "epochs")
+
+Correct = dict[str, Any]
+"""``right``: a truth value for each test image; ``images``: which of the test images they are"""
+
+
+def correct(predictions: dict[str, Tensor] | None) -> Correct | None:
+    """Which test images a run got right, of those that have a label."""
+    if predictions is None:
+        return None
+    kept = predictions["label"] >= 0
+    right = predictions["label"] == predictions["predicted"]
+    return {"right": right[kept].numpy(), "images": kept.nonzero().flatten().tolist()}
+
+
+@dataclass
+class Group:
+    """The runs of a row: all of one network, under one recipe, on the same images."""
+
+    runs: dict[int, Result] = field(default_factory=dict)
+    right: dict[int, Correct] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> dict[int, Result]:
+        """Those that ended with a loss that is a number, in the order of seeds."""
+        return {
+            seed: run
+            for seed, run in sorted(self.runs.items())
+            if run.diverged is None and run.test_loss is not None
+        }
+
+    def add(self, run: Result, right: Correct | None) -> None:
+        """Raises ValueError for a run that computed something else than those that are here."""
+        for other in list(self.runs.values())[:1]:
+            for what, mine, theirs in (
+                ("networks", run.config, other.config),
+                ("lengths of training", run.epochs, other.epochs),
+                ("images", run.data or other.data, other.data or run.data),
+            ):
+                if mine != theirs:
+                    shown = f" ({mine:g} and {theirs:g} epochs)" if what[0] == "l" else ""
+                    raise ValueError(
+                        f"Two different {what} are called {run.label!r}{shown}: rename one of "
+                        "them, or report them apart."
+                    )
+        self.runs.setdefault(run.seed, run)
+        if right is not None:
+            self.right.setdefault(run.seed, right)
+
+    def metrics(self) -> dict[str, Summary]:
+        """Mean and spread of what was measured, over the runs that count."""
+        runs = list(self.counted.values())
+        out: dict[str, Summary] = {}
+        for name in (*SCORES, *COUNTS) if runs else ():
+            values = [getattr(run, name) for run in runs]
+            if all(value is not None for value in values):
+                out[name] = summarise(values)
+        for name in runs[0].corrupted if runs else ():
+            out[f"top1 {name}"] = summarise([run.corrupted[name] for run in runs])
+        return out
+
+    def difference(self, base: Group, confidence: float, margin: float | None) -> Difference | None:
+        """The paired difference to ``base`` in top-1, over seeds, and over seeds and images."""
+        before, after = ({s: r.top1 for s, r in group.counted.items()} for group in (base, self))
+        sizes = [r.test_images for group in (base, self) for r in group.counted.values()]
+        quantum = 100 / max(min(sizes), 1) if sizes else 0.0
+        found = paired_difference(before, after, confidence, quantum=quantum, margin=margin)
+        if found is None or found.n < 2:
+            return found
+        seeds = sorted({*before} & {*after})
+        pairs = [(base.right.get(seed), self.right.get(seed)) for seed in seeds]
+        if any(a is None or b is None or a["images"] != b["images"] for a, b in pairs):
+            return found
+        if len({tuple(a["images"]) for a, _ in pairs if a is not None}) > 1:
+            return found
+        values = np.stack([100.0 * (b["right"] * 1.0 - a["right"]) for a, b in pairs if a and b])
+        low, high = seeds_and_images(values, confidence)
+        return replace(found, image_low=low, image_high=high)
+
+
+def conditions_of(runs: Sequence[Result]) -> list[dict[str, Any]]:
+    """Of each run, the fields of its recipe that decide results and are not the same everywhere,
+    and the name of its images if they are not the same."""
+    varied = _varied([run.recipe for run in runs])
+    told = [{name: run.recipe.get(name) for name in varied} for run in runs]
+    digests = [run.data.get("train", "") + run.data.get("test", "") for run in runs]
+    if len({*digests} - {""}) > 1:
+        names = {(run.recipe["data"], digest) for run, digest in zip(runs, digests, strict=True)}
+        plain = [name for name, _ in names]
+        for run, digest, conditions in zip(runs, digests, told, strict=True):
+            name = run.recipe["data"]
+            conditions["data"] = name if plain.count(name) == 1 else f"{name} ({digest[:6]})"
+    return told
+
+
+def ordered(
+    unders: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[Any, ...]]:
+    """A sorting key for each set of conditions: values in the order given, else as numbers."""
+    out = {}
+    for under in unders:
+        key: list[Any] = []
+        for name, value in under.items():
+            listed = list(dict.fromkeys(json.dumps(each[name]) for each in given if name in each))
+            text = json.dumps(value)
+            place = listed.index(text) if text in listed else len(listed)
+            number = float(value) if isinstance(value, (int, float)) else 0.0
+            key += [place, number, text]
+        out[json.dumps(under)] = tuple(key)
+    return out
+
+
+def _varied(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Fields of the recipe that decide results and are not the same everywhere."""
+    known = [Recipe.from_dict(each).identity() for each in recipes]
+    names = dict.fromkeys(name for each in known for name in each)
+    return [n for n in names if any(each.get(n) != known[0].get(n) for each in known)]

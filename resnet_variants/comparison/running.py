@@ -1,0 +1,266 @@
+"""A trial is run: in parts that are never done twice, by one process or several."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from ..config import NetworkConfig
+from ..storage import make_folder, read_json, write_json
+from ..training.data import Data, load_data
+from ..training.engine import everyone, from_main, make_accelerator
+from ..training.loop import RunBusy, Trainer, check, resolve, train
+from ..training.recipe import Recipe
+from ..training.rundir import FAILED, RESULT
+from .processes import helpers
+from .report import Report
+from .statistics import detectable
+from .trial import Trial, Variant
+
+TRIAL, RUNS = "trial.json", "runs"
+FEWEST_STEPS = 20
+"""what an equal budget must leave of a schedule"""
+
+
+def run_trial(
+    trial: Trial,
+    out: str | Path,
+    *,
+    train_set: Dataset[Any] | None = None,
+    test_set: Dataset[Any] | None = None,
+    progress: bool = True,
+    processes: int = 1,
+) -> Report:
+    """Train every network with every seed, and report.
+
+    The same call goes on where an interrupted one stopped, and runs only what is new when
+    networks or seeds were added. Several processes may work on one folder; ``processes`` starts
+    as many, on a GPU each where there are several. A run that fails is written down and reported,
+    and tried again by the next call; the others go on.
+
+    Raises ValueError before the first step for whatever could not be trained later.
+    """
+    variants = trial.variants()
+    sets = {"train_set": train_set, "test_set": test_set}
+    for v in variants:  # made to be checked
+        for seed in trial.seeds:
+            v.recipe.replace(seed=seed)
+    accelerator = make_accelerator(trial.recipe)
+    if processes > 1 and accelerator.num_processes > 1:
+        raise ValueError(
+            f"processes={processes} starts processes with runs of their own, and here "
+            f"{accelerator.num_processes} already share each run: choose one of the two."
+        )
+    folder = make_folder(Path(out))
+    everyone()
+    known = from_main(read_json(folder / TRIAL) if (folder / TRIAL).exists() else {})
+    plan = _plan(trial, variants, known, folder, sets)
+    everyone()  # all have read what the main process writes now
+    if accelerator.is_main_process:
+        write_json(folder / TRIAL, plan)
+        trial.recipe.save(folder / "recipe.yaml")
+    lengths = plan["lengths"][trial.budget]
+    shown = progress and accelerator.is_main_process
+    if shown:
+        tqdm.write(before_training(len(trial.seeds), len(variants) - 1), file=sys.stderr)
+    seeds, started = list(trial.seeds), time.monotonic()
+    bar = tqdm(desc="runs", unit="run", total=0, disable=not shown)
+    with bar, helpers(processes - 1, run_trial, trial, out, **sets, progress=False):
+        waiting = [(variant, seed) for seed in seeds for variant in variants]
+        while True:
+            bar.total = (bar.total or 0) + len(waiting)
+            _train_all(waiting, folder, lengths, sets, bar, progress, accelerator.num_processes)
+            more = from_main(_next_seed(trial, folder, seeds, started))
+            if more is None:
+                break
+            seeds.append(more)
+            waiting = [(variant, more) for variant in variants]
+    return Report.read([folder])
+
+
+def before_training(seeds: int, comparisons: int) -> str:
+    """What a trial of so many seeds can find, said before it begins."""
+    found = detectable(seeds, max(comparisons, 1))
+    if found is None:
+        return f"{seeds} seeds: means only, no test. Three are the fewest, five are usual."
+    return (
+        f"{seeds} seeds, {comparisons} comparisons: 80 % of such trials find a difference of "
+        f"{found:.1f} standard deviations of a paired difference ({0.3 * found:.2f} points if that "
+        "is 0.3); smaller ones are mostly missed."
+    )
+
+
+Waiting = list[tuple[Variant, int]]
+
+
+def _train_all(
+    waiting: Waiting,
+    folder: Path,
+    lengths: Mapping[str, float],
+    sets: Mapping[str, Any],
+    bar: tqdm[Any],
+    progress: bool,
+    world: int,
+) -> None:
+    """Do all the runs; one that fails is written down, and the others go on."""
+
+    def where(run: tuple[Variant, int]) -> Path:
+        return folder / RUNS / run[0].folder(run[1])
+
+    failed_before = from_main([(where(run) / FAILED).exists() for run in waiting])
+    order = sorted(range(len(waiting)), key=lambda i: failed_before[i])
+    waiting = [waiting[i] for i in order]  # what failed the last time comes last
+    while waiting:
+        busy = []
+        for variant, seed in waiting:
+            try:
+                train(
+                    variant.config,
+                    variant.recipe.replace(seed=seed),
+                    where((variant, seed)),
+                    **sets,
+                    label=variant.label,
+                    length=lengths[variant.name],
+                    progress=progress,
+                )
+                bar.update()
+            except RunBusy:
+                busy.append((variant, seed))
+            except OSError:
+                raise  # the disk's fault, which all runs would meet
+            except Exception as error:
+                why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                _note_failure(where((variant, seed)), variant, seed, why)
+                if world > 1:  # the other processes wait for this one's part of a step
+                    raise
+                bar.update()
+        if busy:
+            time.sleep(2)
+        waiting = busy
+
+
+def _note_failure(path: Path, variant: Variant, seed: int, why: str) -> None:
+    make_folder(path)
+    values = {"label": variant.label, "conditions": variant.conditions, "seed": seed, "why": why}
+    write_json(path / FAILED, values)
+    gc.collect()  # what the failed run held
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _next_seed(trial: Trial, folder: Path, seeds: list[int], started: float) -> int | None:
+    """The seed to add, or None: the intervals are narrow enough, or the budget is used up."""
+    if trial.until_width is None or len(seeds) >= trial.max_seeds:
+        return None
+    if trial.max_hours is not None and time.monotonic() - started > 3600 * trial.max_hours:
+        return None
+    widths = [row.difference.width for row in Report.read([folder]).rows if row.difference]
+    if all(width is not None and width <= trial.until_width for width in widths):
+        return None
+    return max(seeds) + 1
+
+
+def _plan(
+    trial: Trial,
+    variants: list[Variant],
+    known: dict[str, Any],
+    folder: Path,
+    sets: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What ``trial.json`` will say: the trial with what earlier calls of it have added.
+
+    Raises ValueError for what could not be trained, or does not belong to this folder.
+    """
+    datas: dict[str, Data] = {}
+    costs, steps = {}, {}
+    for v in variants:
+        key = json.dumps(v.recipe.to_dict())
+        data = datas[key] = datas.get(key) or load_data(v.recipe, **sets)
+        config = resolve(v.config, v.recipe, data)
+        try:
+            counts = check(config, data)
+            runs = [folder / RUNS / v.folder(seed) for seed in trial.seeds]
+            if not all((run / RESULT).exists() for run in runs):
+                probe(config, v.recipe, data)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{v.name} cannot be trained: {error}") from error
+        steps[v.name] = v.recipe.epochs * (len(data.train) // v.recipe.batch_size)
+        costs[v.name] = steps[v.name] * counts.macs * v.recipe.batch_size
+    kept = _kept_lengths(known)
+    first = variants[0].name
+    lengths = {v.name: 1.0 for v in variants}
+    if trial.budget == "macs":
+        lengths = {name: costs[first] / cost for name, cost in costs.items()}
+    elif trial.budget == "time":
+        lengths = from_main(_timed(variants, kept.get("time", {}), steps, datas))
+    for name, length in lengths.items():
+        if length < 1 and round(steps[name] * length) < FEWEST_STEPS:
+            raise ValueError(
+                f"{name}: an equal budget leaves {steps[name] * length:.0f} steps, and fewer than "
+                f"{FEWEST_STEPS} are no training. Compare networks of nearer cost, or train for "
+                "more epochs."
+            )
+    plan = trial.to_dict() | {"lengths": {**kept, trial.budget: lengths}}
+    plan["lengths"][trial.budget] = {**kept.get(trial.budget, {}), **lengths}
+    for name in ("labels", "conditions"):
+        merged = {json.dumps(each): each for each in [*known.get(name, []), *plan[name]]}
+        plan[name] = list(merged.values())
+    return plan
+
+
+def _kept_lengths(known: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    lengths = dict(known.get("lengths", {}))
+    if any(not isinstance(value, dict) for value in lengths.values()):  # of an earlier version
+        return {known.get("budget", "epochs"): lengths}
+    return lengths
+
+
+def _timed(
+    variants: list[Variant],
+    known: Mapping[str, float],
+    steps: Mapping[str, float],
+    datas: Mapping[str, Data],
+) -> dict[str, float]:
+    """Lengths of equal time. Those that a trial began with stay, as runs were made by them; a
+    network that comes new is measured beside one of the old ones."""
+    new = [v for v in variants if v.name not in known]
+    if not new:
+        return {v.name: known[v.name] for v in variants}
+    old = next((v for v in variants if v.name in known), None)
+    beside = [*([old] if old else []), *new]
+    seconds = _step_seconds(beside, datas)
+    budget = (known[old.name] if old else 1.0) * seconds[beside[0].name] * steps[beside[0].name]
+    measured = {v.name: budget / (seconds[v.name] * steps[v.name]) for v in new}
+    return {v.name: {**measured, **known}[v.name] for v in variants}
+
+
+def probe(config: NetworkConfig, recipe: Recipe, data: Data) -> None:
+    """Do a training step on some images, and forget it. Raises what such a step raises."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        Trainer(config, recipe, data, make_accelerator(recipe)).try_step()
+
+
+def _step_seconds(variants: list[Variant], datas: Mapping[str, Data]) -> dict[str, float]:
+    """The fastest of several training steps of each network, measured in turns."""
+    best: dict[str, float] = {}
+    trainers = {}
+    with torch.random.fork_rng():
+        for v in variants:
+            data = datas[json.dumps(v.recipe.to_dict())]
+            config = resolve(v.config, v.recipe, data)
+            trainers[v.name] = Trainer(config, v.recipe, data, make_accelerator(v.recipe))
+        for turn in tqdm(range(6), desc="measuring steps", leave=False):
+            for name, trainer in trainers.items():
+                seconds = trainer.time_step()
+                if turn:
+                    best[name] = min(best.get(name, seconds), seconds)
+    return best

@@ -21,7 +21,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from .pickles import CodeError, Machine, MalformedError, Storage, Stored
+from .pickle_names import CodeError, MalformedError, Storage, Stored
+from .pickles import Machine
 
 ENTRIES = 100_000  # of a zip's directory
 TEXT = 1 << 26  # bytes of names and shapes: a pickle, a header

@@ -25,7 +25,7 @@ from torch import Tensor
 from ..storage import atomic
 from .containers import directory, read_pickle, read_safetensors, read_zip
 from .errors import BadTensorError, BrokenFileError, CheckpointError, UnsafeFileError
-from .pickles import CodeError, MalformedError, Odd
+from .pickle_names import CodeError, MalformedError, Odd
 from .report import first_few
 from .wrappers import find_weights
 

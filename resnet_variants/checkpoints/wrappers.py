@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from .errors import BrokenFileError, CheckpointError
-from .pickles import Odd, Stored
+from .pickle_names import Odd, Stored
 
 # Under these names training frameworks keep the weights, beside an optimizer's state and such.
 WRAPPERS = (

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -16,95 +14,13 @@ from torch.fx import Proxy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .blocks.head import Head
-from .blocks.layers import FrozenBatchNorm2d, is_traced, reset_parameters
-from .blocks.stems import Stem
-from .choices import check_choice
-from .config import NetworkConfig
-
-
-@dataclass(frozen=True)
-class FeatureLevel(Mapping[str, Any]):
-    """One level of the feature pyramid; in timm's words a mapping with ``num_chs``,
-    ``reduction``, ``module`` and ``index``."""
-
-    channels: int
-    reduction: int
-    """the map is the image over this, rounded up; exactly: ``size``"""
-    module: str
-    """name of the module that gives it"""
-    rounded_down: tuple[int, ...] = ()
-    """the reductions at which an odd size is rounded down: Caffe's unpadded poolings"""
-    windows: tuple[tuple[int, int, int], ...] = ()
-    """kernel, stride and padding of all layers on the way, where sizes do not simply halve"""
-    index: int = 0
-    """its place among the network's levels, the finest 0"""
-
-    def __getitem__(self, key: str) -> Any:
-        return {
-            "num_chs": self.channels,
-            "reduction": self.reduction,
-            "module": self.module,
-            "index": self.index,
-        }[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("num_chs", "reduction", "module", "index"))
-
-    def __len__(self) -> int:
-        return 4
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """As a dictionary's, which timm calls; a level takes nothing new."""
-        return self.get(key, default)
-
-    def size(self, side: int) -> int:
-        """Side of the map for an image of this side, in pixels.
-
-        >>> FeatureLevel(64, 4, "stem").size(225), FeatureLevel(64, 4, "stem", (4,)).size(225)
-        (57, 56)
-        """
-        for kernel, stride, padding in self.windows:
-            side = max(side + 2 * padding - kernel, 0) // stride + 1
-        if self.windows:
-            return side
-        done = 1
-        for reduction in self.rounded_down:
-            side = -(-side // (reduction // (2 * done))) // 2
-            done = reduction
-        return -(-side // (self.reduction // done))
-
-
-class FeatureInfo(tuple[FeatureLevel, ...]):
-    """The levels of a feature pyramid, finest first or in the order of ``out_indices``."""
-
-    def channels(self) -> list[int]:
-        """Channels of each level."""
-        return [level.channels for level in self]
-
-    def reduction(self) -> list[int]:
-        """Reduction of each level."""
-        return [level.reduction for level in self]
-
-    def get_dicts(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """The levels as dictionaries in timm's words."""
-        return [{key: level[key] for key in keys or level} for level in self]
-
-    def module_name(self) -> list[str]:
-        """Name of the module that gives each level."""
-        return [level.module for level in self]
-
-
-@dataclass(frozen=True)
-class StageInfo:
-    """What a builder says of a stage: its output's channels and total reduction, and whether
-    it halves an odd size rounding down, as Caffe's unpadded pooling does. ``windows``: kernel,
-    stride and padding of every layer from the image on, where sizes do not simply halve."""
-
-    channels: int
-    reduction: int
-    rounds_down: bool = False
-    windows: tuple[tuple[int, int, int], ...] = ()
+from ..blocks.head import Head
+from ..blocks.layers import is_traced, reset_parameters
+from ..blocks.stems import Stem
+from ..choices import check_choice
+from ..config import NetworkConfig
+from .features import FeatureInfo, StageInfo, feature_levels, resolve_indices
+from .inputs import check_images, check_single, check_size
 
 
 class Network(nn.Module):
@@ -135,7 +51,7 @@ class Network(nn.Module):
         self.min_size = max(info.reduction for info in stage_info)
         # the smallest image of an exported network, where that is larger
         self.min_export_size = self.min_size
-        self._levels = _feature_levels(stem, stage_info)
+        self._levels = feature_levels(stem, stage_info)
         self.out_indices: tuple[int, ...] | None = None
         if config.zero_init_last:
             _zero_init_last(self)
@@ -198,7 +114,7 @@ class Network(nn.Module):
     ) -> list[int]:
         """Drop the stages that these feature levels do not need, and the head; gives the levels.
         ``prune_norm`` is for timm's callers."""
-        kept = _resolve_indices(indices, len(self._levels))
+        kept = resolve_indices(indices, len(self._levels))
         self._drop_stages(kept)
         if prune_head:
             self.head = Head(self._levels[max(kept)].channels, 0)
@@ -264,7 +180,7 @@ class Network(nn.Module):
         """
         check_choice("output_fmt", output_fmt, ("NCHW",))
         self._check(x)
-        wanted = _resolve_indices(indices, len(self._levels))
+        wanted = resolve_indices(indices, len(self._levels))
         last = max(wanted, default=-1)
         maps: dict[int, Tensor] = {}
         level = 0
@@ -309,54 +225,14 @@ class Network(nn.Module):
     def _check(self, x: Tensor) -> None:
         if isinstance(x, Proxy):
             return  # traced by torch.fx: neither dimensions nor type are known
-        chans = self.config.in_chans
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise TypeError(_wrong_type(x))
-        if x.ndim != 4:
-            raise ValueError(
-                f"Expected a batch of images (N, {chans}, H, W), not {tuple(x.shape)}."
-                + (" For one image: image.unsqueeze(0)." if x.ndim == 3 else "")
-            )
-        if x.shape[1] != chans:
-            hint = " The channels come second: x.permute(0, 3, 1, 2)." * (x.shape[3] == chans)
-            raise ValueError(
-                f"Expected {chans} channels, (N, {chans}, H, W), not {tuple(x.shape)}.{hint}"
-                f" For other images: create_model(..., in_chans={x.shape[1]})."
-            )
+        check_images(x, self.config.in_chans)
         if is_traced(x):
             return  # sizes may be symbols there
         if torch.is_grad_enabled():
             self._make_way_for_hooks()
-        n, _, h, w = x.shape
-        if min(h, w) < self.min_size:
-            hint = ' stem="cifar" reduces less.' if self.min_size > 8 else ""
-            raise ValueError(
-                f"An image of {h}x{w} is too small: this network reduces {self.min_size} times, "
-                f"so both sides must be at least {self.min_size}.{hint}"
-            )
-        if self.training and n == 1:
-            self._check_single(h, w)
-
-    def _check_single(self, h: int, w: int) -> None:
-        """One image alone has no variance over the batch where its map is 1x1."""
-        norms = [
-            m
-            for m in self.modules()
-            if isinstance(m, _BatchNorm)
-            and not isinstance(m, (nn.SyncBatchNorm, FrozenBatchNorm2d))
-            and m.training
-        ]
-        pooled = any(getattr(m, "normalises_pooled", False) for m in self.modules())
-        square = max(getattr(m, "normalises_squares", 1) for m in self.modules())
-        largest = self.min_size * (2 * square - 1)  # whose smallest map is one square
-        one = max(map(self._levels[-1].size, (h, w))) == 1
-        if norms and (pooled or one or max(h, w) <= largest):
-            where = "pooled features" if pooled else "a map of 1x1"
-            raise ValueError(
-                f"Batch normalisation cannot train on one image: {where} of a batch of 1 have no "
-                'variance. Use a batch of 2 or more, eval(), norm_layer="groupnorm" or '
-                '"frozen_batchnorm"' + ("." if pooled else f", or larger images: over {largest}.")
-            )
+        check_size(x, self.min_size)
+        if self.training and len(x) == 1:
+            check_single(x, self, self._levels[-1], self.min_size)
 
     def __prepare_scriptable__(self) -> Self:
         """What ``torch.jit.script`` calls first."""
@@ -370,7 +246,7 @@ class Network(nn.Module):
 
     def _keep_features(self, out_indices: int | Sequence[int] | None) -> None:
         """Become a feature pyramid: drop the head, and the stages after the last level."""
-        self.out_indices = _resolve_indices(out_indices, len(self._levels))
+        self.out_indices = resolve_indices(out_indices, len(self._levels))
         if not self.out_indices:
             raise ValueError("out_indices=() asks for no feature level at all.")
         self._drop_stages(self.out_indices)
@@ -380,20 +256,6 @@ class Network(nn.Module):
         """Drop the stages after the last of these levels."""
         in_stem = sum(level.module.startswith("stem") for level in self._levels)
         self.stages = self.stages[: max(max(levels) - in_stem + 1, 0)]
-
-
-def _wrong_type(x: object) -> str:
-    if not isinstance(x, Tensor):
-        return (
-            f"Expected a batch of images as a tensor (N, C, H, W), not {type(x).__name__}; of a "
-            "PIL image transforms_for(network)(image)[None] makes one."
-        )
-    remedy = (
-        "divide by 255 and normalise, images / 255 (transforms_for(network) does both)"
-        if x.dtype == torch.uint8
-        else "images.float()"
-    )
-    return f"Expected normalised images of a floating-point type, not {x.dtype}: {remedy}."
 
 
 def initialise(model: nn.Module, seed: int) -> None:
@@ -417,39 +279,6 @@ def _zero_init_last(model: nn.Module) -> None:
         zero_init_last = getattr(unit, "zero_init_last", None)
         if callable(zero_init_last):
             zero_init_last()
-
-
-def _feature_levels(stem: Stem, stages: Sequence[StageInfo]) -> list[FeatureLevel]:
-    """The stem's convolutions, its pooling where no stage has that resolution, the stages."""
-    levels = [
-        FeatureLevel(
-            stem.out_channels, stem.conv_reduction, "stem.convs", windows=stem.conv_windows
-        )
-    ]
-    down: tuple[int, ...] = (stem.reduction,) if stem.rounds_down else ()
-    if stem.reduction not in (stem.conv_reduction, stages[0].reduction):
-        windows = (*stem.conv_windows, (3, 2, 0)) if stem.conv_windows else ()
-        levels.append(FeatureLevel(stem.out_channels, stem.reduction, "stem", down, windows))
-    for i, info in enumerate(stages):
-        down += (info.reduction,) if info.rounds_down else ()
-        levels.append(
-            FeatureLevel(info.channels, info.reduction, f"stages.{i}", down, info.windows)
-        )
-    return [dataclasses.replace(level, index=i) for i, level in enumerate(levels)]
-
-
-def _resolve_indices(indices: int | Sequence[int] | None, levels: int) -> tuple[int, ...]:
-    if indices is None:
-        return tuple(range(levels))
-    if isinstance(indices, int):
-        indices = range(-indices, 0) if indices else ()
-    for i in indices:
-        if not isinstance(i, int) or not -levels <= i < levels:
-            raise ValueError(
-                f"out_indices={tuple(indices)}: {i!r} is not one of the {levels} feature levels, "
-                f"0 to {levels - 1} (or -{levels} to -1)."
-            )
-    return tuple(i % levels for i in indices)
 
 
 def _once(unit: nn.Module) -> Any:

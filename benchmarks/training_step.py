@@ -22,7 +22,8 @@ from resnet_variants.builders import build
 from resnet_variants.network import initialise
 from resnet_variants.training import PRESETS, load_data
 from resnet_variants.training.engine import make_accelerator
-from resnet_variants.training.loop import Trainer, resolve
+from resnet_variants.training.loop import resolve
+from resnet_variants.training.trainer import Trainer
 
 
 def main(

@@ -17,8 +17,8 @@ from resnet_variants.comparison import statistics as own
 from resnet_variants.comparison.findings import findings
 from resnet_variants.comparison.running import _kept_lengths
 from resnet_variants.training import Recipe
-from resnet_variants.training.loop import Trainer
 from resnet_variants.training.recipe import MACHINE_FIELDS, NETWORK_FIELDS
+from resnet_variants.training.trainer import Trainer
 
 from .training_runs import short, tiny
 

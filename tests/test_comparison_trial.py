@@ -16,7 +16,8 @@ from resnet_variants.comparison.trial import parse_axis
 from resnet_variants.storage import read_json
 from resnet_variants.training import Recipe, Result, load_data
 from resnet_variants.training.engine import make_accelerator
-from resnet_variants.training.loop import Trainer, resolve
+from resnet_variants.training.loop import resolve
+from resnet_variants.training.trainer import Trainer
 
 from .training_runs import equal, kill, scores, short, start, tiny, weights
 

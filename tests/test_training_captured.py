@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_variants.training import loop, train
+from resnet_variants.training import train, trainer
 from resnet_variants.training.captured import WARM_UP, CapturedStep, why_not
 from resnet_variants.training.data import load_data
 from resnet_variants.training.engine import make_accelerator
+from resnet_variants.training.loop import resolve
+from resnet_variants.training.trainer import Trainer
 
 from .training_runs import equal, scores, short, tiny, weights
 
@@ -44,17 +46,17 @@ RECIPES = [
 def test_replayed_steps_are_the_plain_ones(changes, monkeypatch, tmp_path: Path) -> None:
     recipe = short(**changes)
     plain = train(tiny(attention="se"), recipe, tmp_path / "plain", progress=False)
-    monkeypatch.setattr(loop, "captured_step", _captured)
+    monkeypatch.setattr(trainer, "captured_step", _captured)
     replayed = train(tiny(attention="se"), recipe, tmp_path / "replayed", progress=False)
     assert scores(plain) == scores(replayed)
     assert equal(weights(tmp_path / "plain"), weights(tmp_path / "replayed"))
 
 
 def test_replayed_steps_go_on_where_they_stopped(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(loop, "captured_step", _captured)
+    monkeypatch.setattr(trainer, "captured_step", _captured)
     recipe = short(flip=True, optimizer="adamw", lr=1e-3, save_steps=1)
     whole = train(tiny(), recipe, tmp_path / "whole", progress=False)
-    save, saved = loop.Trainer.save, []
+    save, saved = Trainer.save, []
 
     def stop(trainer) -> None:
         save(trainer)
@@ -62,10 +64,10 @@ def test_replayed_steps_go_on_where_they_stopped(monkeypatch, tmp_path: Path) ->
         if len(saved) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Trainer, "save", stop)
+    monkeypatch.setattr(Trainer, "save", stop)
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), recipe, tmp_path / "parts", progress=False)
-    monkeypatch.setattr(loop.Trainer, "save", save)
+    monkeypatch.setattr(Trainer, "save", save)
     parts = train(tiny(), recipe, tmp_path / "parts", progress=False)
     assert scores(whole) == scores(parts)
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
@@ -77,8 +79,8 @@ def test_replayed_steps_go_on_where_they_stopped(monkeypatch, tmp_path: Path) ->
 def test_why_steps_are_plain(changes, reason: str) -> None:
     recipe = short(**changes)
     data = load_data(recipe)
-    config = loop.resolve(tiny(), recipe, data)
-    trainer = loop.Trainer(config, recipe, data, make_accelerator(recipe))
+    config = resolve(tiny(), recipe, data)
+    trainer = Trainer(config, recipe, data, make_accelerator(recipe))
     assert trainer.captured is None
     assert reason in str(why_not(trainer, trainer.loader.dataset))
 

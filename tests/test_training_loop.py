@@ -11,7 +11,8 @@ import torch
 from resnet_variants import create_model
 from resnet_variants.training import Recipe, load_data, train
 from resnet_variants.training.engine import averaged, make_accelerator
-from resnet_variants.training.loop import Trainer, resolve
+from resnet_variants.training.loop import resolve
+from resnet_variants.training.trainer import Trainer
 
 from .training_runs import ROOT, environment, scores, short, tiny, weights
 

@@ -33,7 +33,7 @@ for name in sys.argv[2:]:
 STOPPED = """
 import sys
 import torch.distributed
-from resnet_variants.training.loop import Trainer
+from resnet_variants.training.trainer import Trainer
 save = Trainer.save
 def stop(self):
     save(self)

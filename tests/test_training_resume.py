@@ -61,7 +61,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_stopped_at_every_step(tmp_path: Path, optimizer: str, monkeypatch) -> None:
     """Each process does one step and dies: the result is that of one which did them all."""
-    from resnet_variants.training.loop import Trainer
+    from resnet_variants.training.trainer import Trainer
 
     recipe = RECIPE.replace(optimizer=optimizer, epochs=2, lr=0.01, corruptions=("gaussian_noise",))
     whole = _reference(tmp_path, recipe)
@@ -93,7 +93,7 @@ def test_stopped_at_every_step(tmp_path: Path, optimizer: str, monkeypatch) -> N
 
 def test_finished_run_is_only_read(tmp_path: Path, monkeypatch) -> None:
     first = train(tiny(), short(), tmp_path / "run", progress=False)
-    monkeypatch.setattr("resnet_variants.training.loop.Trainer.run", None)
+    monkeypatch.setattr("resnet_variants.training.trainer.Trainer.run", None)
     again = train(tiny(), short(), tmp_path / "run", progress=False)
     assert again == first
 

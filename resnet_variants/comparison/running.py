@@ -18,9 +18,10 @@ from ..config import NetworkConfig
 from ..storage import make_folder, read_json, write_json
 from ..training.data import Data, load_data
 from ..training.engine import everyone, from_main, make_accelerator
-from ..training.loop import RunBusy, Trainer, check, resolve, train
+from ..training.loop import RunBusy, check, resolve, train
 from ..training.recipe import Recipe
 from ..training.rundir import FAILED, RESULT
+from ..training.trainer import Trainer
 from .processes import helpers
 from .report import Report
 from .statistics import detectable

@@ -1,7 +1,8 @@
 """Training: one typed recipe, one loop, on one process or many; nothing that was done is lost.
 
 It takes names or configurations to a run's folder, and may use all but ``comparison`` and the
-commands. Begin with ``recipe.py``, what a run is, then ``loop.py``.
+commands. Begin with ``recipe.py``, what a run is, then ``loop.py``, a run from beginning to end,
+and ``trainer.py``, its steps.
 """
 
 from .callbacks import Callback, Track

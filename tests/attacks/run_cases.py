@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from resnet_variants.training import Recipe, Result, train
-from resnet_variants.training.loop import Trainer
+from resnet_variants.training.trainer import Trainer
 
 from ..training_runs import equal, short, tiny, weights
 from .fuzzing import Case

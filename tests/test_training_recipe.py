@@ -12,6 +12,7 @@ import torch
 
 from resnet_variants.training import PRESETS, Recipe
 from resnet_variants.training.optim import learning_rate, make_optimizer
+from resnet_variants.training.optimizers import OPTIMIZERS, register_optimizer
 
 from .training_runs import short, tiny
 
@@ -126,3 +127,18 @@ def test_divergence_is_a_result(tmp_path: Path) -> None:
     assert result.diverged == 4 and len(result.history) == 1
     assert result.test_loss is None
     json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("uses", [(), ("momentum",)])
+def test_an_own_optimizer_says_what_changes_it(uses: tuple[str, ...]) -> None:
+    """Runs that differ in what it does not read are one run."""
+    register_optimizer("own", uses=uses)(lambda groups, settings: torch.optim.Adagrad(groups))
+    try:
+        recipe = Recipe(optimizer="own")
+        assert isinstance(make_optimizer(torch.nn.Linear(2, 2), recipe), torch.optim.Adagrad)
+        same = recipe.replace(momentum=0.5).identity() == recipe.identity()
+        assert same == (not uses)
+        with pytest.raises(ValueError, match="Did you mean 'own'"):
+            Recipe(optimizer="owm")
+    finally:
+        OPTIMIZERS.unregister("own")

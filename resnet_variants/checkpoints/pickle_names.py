@@ -256,6 +256,7 @@ _ATOMS = (str, int, float, bool, bytes, type(None))
 
 
 def named(module: Any, word: Any) -> Any:
+    """What stands for a name. Raises CodeError for one that is not in the tables."""
     path = f"{'builtins' if module == '__builtin__' else module}.{word}"
     if path not in _KNOWN:
         raise CodeError(path)
@@ -263,6 +264,7 @@ def named(module: Any, word: Any) -> Any:
 
 
 def put(target: dict[Any, Any], key: Any, value: Any) -> None:
+    """Put a value into a dictionary. Raises MalformedError for a name that is there already."""
     if type(key) not in _ATOMS:
         if isinstance(key, (list, dict)):
             raise MalformedError(f"a {type(key).__name__} as a key")

@@ -5,11 +5,26 @@ commands. Begin with ``recipe.py``, what a run is, then ``loop.py``, a run from 
 and ``trainer.py``, its steps.
 """
 
-from .callbacks import Callback, Track
+from .augmentations import register_augmentation
+from .callbacks import Callback, Track, register_tracker
 from .data import load_data
 from .loop import train
+from .optimizers import register_optimizer
 from .presets import PRESETS
 from .recipe import Recipe
 from .result import Result
+from .sources import register_data
 
-__all__ = ["PRESETS", "Callback", "Recipe", "Result", "Track", "load_data", "train"]
+__all__ = [
+    "PRESETS",
+    "Callback",
+    "Recipe",
+    "Result",
+    "Track",
+    "load_data",
+    "register_augmentation",
+    "register_data",
+    "register_optimizer",
+    "register_tracker",
+    "train",
+]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import zlib
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .augmentations import make_augmentation
 from .corruptions import corrupt
 from .recipe import Recipe
 
@@ -25,50 +24,11 @@ def training_transform(recipe: Recipe, size: tuple[int, int], mean: tuple[float,
         steps.append(v2.RandomResizedCrop(size, interpolation=interpolation, antialias=True))
     elif recipe.image_size is not None:
         steps.append(v2.Resize(size, interpolation, antialias=True))
-    bilinear = v2.InterpolationMode.BILINEAR
-    if recipe.auto_augment == "randaugment":
-        steps.append(v2.RandAugment(interpolation=bilinear))
-    elif recipe.auto_augment == "trivialaugment":
-        steps.append(v2.TrivialAugmentWide(interpolation=bilinear))
-    elif recipe.auto_augment != "none":
-        steps.append(_OfTimm(recipe.auto_augment, size, mean))
+    if recipe.auto_augment != "none":
+        steps.append(make_augmentation(recipe.auto_augment, size, mean))
     if recipe.random_erasing:
         steps.append(_Erase(recipe.random_erasing, mean))
     return v2.Compose(steps) if steps else None
-
-
-class _OfTimm(nn.Module):
-    """A policy of timm, by its name, which works on Pillow's images and draws from Python's and
-    numpy's generators: both are seeded here from torch's."""
-
-    def __init__(self, name: str, size: tuple[int, int], mean: tuple[float, ...]) -> None:
-        super().__init__()
-        from timm.data.auto_augment import (
-            augment_and_mix_transform,
-            auto_augment_transform,
-            rand_augment_transform,
-        )
-
-        make = auto_augment_transform
-        if name.startswith("rand"):
-            make = rand_augment_transform
-        elif name.startswith("augmix"):
-            make = augment_and_mix_transform
-        colour = tuple(min(255, round(255 * each)) for each in mean)
-        self.policy = make(name, {"translate_const": int(min(size) * 0.45), "img_mean": colour})
-
-    def forward(self, image: Tensor) -> Tensor:
-        from torchvision.transforms.v2 import functional as F
-
-        old, old_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-        seed = int(torch.randint(2**31, ()))
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        try:
-            return F.pil_to_tensor(self.policy(F.to_pil_image(image)))
-        finally:
-            random.setstate(old)
-            np.random.set_state(old_numpy)  # noqa: NPY002
 
 
 class _Erase(nn.Module):

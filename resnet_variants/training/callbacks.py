@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..choices import check_choice
+from ..choices import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn, optim
@@ -14,7 +14,47 @@ if TYPE_CHECKING:
     from .recipe import Recipe
     from .result import Result
 
-TRACKERS = ("tensorboard", "trackio", "wandb", "mlflow")
+
+class Tracker(Protocol):
+    """What a training's numbers are sent to, in accelerate's words."""
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        """The recipe, as numbers and texts."""
+
+    def log(self, values: dict[str, Any], step: int) -> None:
+        """Numbers by name, after so many steps of the optimiser."""
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+
+
+MakeTracker = Callable[[str, str], Tracker]
+TRACKERS: Registry[MakeTracker] = Registry("track")
+
+
+def register_tracker(name: str) -> Callable[[MakeTracker], MakeTracker]:
+    """Decorate what makes a tracker of a run's name and folder; ``track`` asks for it."""
+    return TRACKERS.register(name)
+
+
+def _of_accelerate(name: str) -> MakeTracker:
+    def make(run: str, folder: str) -> Tracker:
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS, filter_trackers
+
+        for kind in filter_trackers([name], folder):
+            of_kind = LOGGER_TYPE_TO_CLASS[str(kind)]
+            where = {"logging_dir": folder} if of_kind.requires_logging_directory else {}
+            tracker = of_kind(run, **where)
+            if hasattr(tracker, "start"):
+                tracker.start()
+            return tracker
+        raise ValueError(f"track={name!r} needs the package {name} installed.")
+
+    return make
+
+
+for _name in ("tensorboard", "trackio", "wandb", "mlflow"):
+    TRACKERS.register(_name, _of_accelerate(_name))
 
 
 class Training(Protocol):
@@ -50,35 +90,25 @@ class Callback:
 
 
 class Track(Callback):
-    """Sends each epoch to trackers, through accelerate, from the main process.
+    """Sends each epoch to trackers, from the main process.
 
-    ``names`` are of ``tensorboard``, ``trackio``, ``wandb`` and ``mlflow``, each of which must be
-    installed; ``folder`` is where those that write files do. Raises ValueError for others.
+    ``names`` are registered: ``tensorboard``, ``trackio``, ``wandb`` and ``mlflow``, each of which
+    must be installed, and one's own; ``folder`` is where those that write files do. Raises
+    ValueError for others.
     """
 
     def __init__(self, names: Sequence[str], folder: str | Path, run: str) -> None:
-        for name in names:
-            check_choice("track", name, TRACKERS)
-        self.names, self.folder, self.run = tuple(names), str(folder), run
-        self._open: list[Any] | None = None
+        self.makers = [TRACKERS[name] for name in names]
+        self.folder, self.run = str(folder), run
+        self._open: list[Tracker] | None = None
 
-    def _trackers(self, trainer: Training) -> list[Any]:
+    def _trackers(self, trainer: Training) -> list[Tracker]:
         if self._open is None:
-            from accelerate.tracking import LOGGER_TYPE_TO_CLASS, filter_trackers
-
-            self._open = []
-            if trainer.accelerator.is_main_process:
-                for kind in filter_trackers(list(self.names), self.folder):
-                    make = LOGGER_TYPE_TO_CLASS[str(kind)]
-                    where = {"logging_dir": self.folder} if make.requires_logging_directory else {}
-                    tracker = make(self.run, **where)
-                    if hasattr(tracker, "start"):
-                        tracker.start()
-                    plain = trainer.recipe.to_dict().items()
-                    tracker.store_init_configuration({k: _plain(v) for k, v in plain})
-                    self._open.append(tracker)
-                if len(self._open) < len(self.names):
-                    raise ValueError(f"Not all of {', '.join(self.names)} are installed.")
+            main = trainer.accelerator.is_main_process
+            self._open = [make(self.run, self.folder) for make in self.makers if main]
+            values = {name: _plain(value) for name, value in trainer.recipe.to_dict().items()}
+            for tracker in self._open:
+                tracker.store_init_configuration(values)
         return self._open
 
     def on_epoch(self, trainer: Training, line: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .optimizers import create_optimizer
 from .recipe import Recipe
 
 
@@ -30,7 +31,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
                 decay = recipe.bias_weight_decay
             empty = {"params": [], "weight_decay": decay, "lr_scale": scale}
             groups.setdefault((scale, decay, flat), empty)["params"].append(parameter)
-    return _optimizer(list(groups.values()), recipe)
+    return create_optimizer(recipe.optimizer, list(groups.values()), recipe)
 
 
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -48,23 +49,6 @@ def _scales(network: nn.Module, decay: float) -> dict[str, float]:
     body = [unit for unit in units if unit == "stem" or unit.startswith("stages.")]
     scales = {unit: decay ** (len(body) - i) for i, unit in enumerate(body)}
     return {unit: scales.get(unit, 1.0) for unit in units}
-
-
-def _optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov
-        )
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, recipe.lr)
-    if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, recipe.lr, momentum=recipe.momentum)
-    from timm.optim import create_optimizer_v2
-
-    # the groups say which decay is whose, so timm shall not part them again
-    return create_optimizer_v2(
-        groups, recipe.optimizer, recipe.lr, recipe.weight_decay, filter_bias_and_bn=False
-    )
 
 
 def learning_rate(

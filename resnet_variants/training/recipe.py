@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import math
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
 
-from ..choices import Registry, check_choice, unknown
+from ..choices import Registry, unknown
+from .augmentations import check_augmentation
 from .corruptions import parse_corruption
+from .optimizers import check_optimizer, optimizer_uses
+from .values import check_range, typed
 
 # What says where and how fast a run goes, not what comes out of it: free to change on resuming.
 MACHINE_FIELDS = (
@@ -31,16 +31,6 @@ NETWORK_FIELDS = ("drop_path_rate", "drop_rate", "zero_init_last")
 _UNSAID: dict[str, Any] = {"interpolation": "bilinear"}
 # Fields that have an effect only when training starts from weights.
 _OF_WEIGHTS = ("freeze_stages", "frozen_norm", "gate_start")
-# field: another one, and the values of that with which it has an effect
-_ONLY_WITH: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "momentum": ("optimizer", ("sgd", "rmsprop")),
-    "nesterov": ("optimizer", ("sgd",)),
-    "milestones": ("schedule", ("step",)),
-}
-OPTIMIZERS = ("sgd", "adamw", "rmsprop")
-POLICIES = ("none", "randaugment", "trivialaugment")
-_OF_TIMM = ("adan", "lamb", "lars", "lion", "muon", "nadamw")
-_POLICIES_OF_TIMM = ("rand-", "augmix-", "original", "v0", "3a")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +83,8 @@ class Recipe:
     flip: bool = False
     """mirror half of the images"""
     auto_augment: str = "none"
-    """``randaugment`` or ``trivialaugment`` of torchvision, or a policy of timm by its name, such
-    as ``rand-m7-mstd0.5-inc1``, if timm is installed"""
+    """``randaugment`` or ``trivialaugment`` of torchvision, one that was registered, or a policy of
+    timm by its name, such as ``rand-m7-mstd0.5-inc1``, if timm is installed"""
     random_erasing: float = 0.0
     """probability of erasing a rectangle, to the mean colour"""
     repeats: int = 1
@@ -140,8 +130,8 @@ class Recipe:
     accumulate: int = 1
     """parts that a batch is computed in, for less memory"""
     optimizer: str = "sgd"
-    """``sgd``, ``adamw``, ``rmsprop``, or one of timm by its name (``lamb``, ``muon``, …), if it is
-    installed"""
+    """``sgd``, ``adamw``, ``rmsprop``, one that was registered, or one of timm by its name
+    (``lamb``, ``muon``, …), if it is installed"""
     lr: float = 0.1
     """highest learning rate"""
     schedule: Literal["cosine", "step", "linear", "constant"] = "cosine"
@@ -204,40 +194,14 @@ class Recipe:
     def __post_init__(self) -> None:
         hints = get_type_hints(Recipe)
         for field in dataclasses.fields(Recipe):
-            value = _typed(field.name, getattr(self, field.name), hints[field.name])
+            value = typed(field.name, getattr(self, field.name), hints[field.name])
             object.__setattr__(self, field.name, value)
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value < high:
-                raise ValueError(f"{name} must be in [{low}, {high}), not {value!r}.")
-        for name in ("epochs", "lr", "eval_crop", "layer_decay"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be more than 0, not {value!r}.")
+            check_range(field.name, value)
         for each in self.corruptions:
             parse_corruption(each)
         self._check_combination()
-        self._check_installed()
-
-    def _check_installed(self) -> None:
-        """Names of timm, where they are not torch's."""
-        timm = importlib.util.find_spec("timm") is not None
-        if self.optimizer not in (*OPTIMIZERS, *(_OF_TIMM if timm else ())):
-            known: list[str] = []
-            if timm:  # asked only for names that are not known to be there: it is slow to import
-                from timm.optim import list_optimizers
-
-                known = [str(name) for name in list_optimizers()]
-            if self.optimizer not in known:
-                missing = "" if timm else " (those of timm, lamb for instance, need it installed)"
-                names = [*OPTIMIZERS, *known]
-                raise ValueError(f"{unknown('optimizer', self.optimizer, names)}{missing}")
-        if self.auto_augment not in POLICIES:
-            if not self.auto_augment.startswith(_POLICIES_OF_TIMM):
-                names = [*POLICIES, "rand-m7-mstd0.5-inc1"]
-                raise ValueError(str(unknown("auto_augment", self.auto_augment, names)))
-            if not timm:
-                raise ValueError(f"auto_augment={self.auto_augment!r} needs timm installed.")
+        check_optimizer(self.optimizer)
+        check_augmentation(self.auto_augment)
 
     def _check_combination(self) -> None:
         if self.warmup_epochs >= self.epochs:
@@ -275,7 +239,8 @@ class Recipe:
             )
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: give both or neither.")
-        if self.nesterov and self.optimizer == "sgd" and not self.momentum:
+        uses = optimizer_uses(self.optimizer)
+        if self.nesterov and "nesterov" in uses and not self.momentum:
             raise ValueError("nesterov=True needs a momentum over 0.")
         if self.sharding == "fsdp" and self.precision == "fp16":
             raise ValueError("sharding='fsdp' has no scaled gradients: use precision='bf16'.")
@@ -314,9 +279,9 @@ class Recipe:
         hidden = {*MACHINE_FIELDS, *NETWORK_FIELDS, "seed", "data", "weights"}
         if self.weights is None:
             hidden.update(_OF_WEIGHTS)
-        for name, (other, values) in _ONLY_WITH.items():
-            if getattr(self, other) not in values:
-                hidden.add(name)
+        if self.schedule != "step":
+            hidden.add("milestones")
+        hidden.update({"momentum", "nesterov"}.difference(optimizer_uses(self.optimizer)))
         out = {k: v for k, v in self.to_dict().items() if k not in hidden}
         out |= {name: value for name, value in _UNSAID.items() if out.get(name) is None}
         if self.norm_weight_decay is None:
@@ -351,48 +316,11 @@ class Recipe:
         Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
 
 
-_RANGE_OF_NAMES: dict[tuple[float, float], str] = {
-    (0.0, 1.0): "label_noise label_smoothing momentum ema drop_path_rate drop_rate",
-    (0.0, 1.0 + 1e-9): "random_erasing eval_crop layer_decay",
-    (0.0, math.inf): "mixup cutmix warmup_epochs weight_decay norm_weight_decay clip_norm workers "
-    "cache_mb save_steps seed val_images freeze_stages bias_weight_decay",
-    (1.0, math.inf): "eval_size start_size repeats ema_every image_size train_images "
-    "test_images batch_size accumulate test_every",
-}
-_RANGES = {name: ends for ends, names in _RANGE_OF_NAMES.items() for name in names.split()}
-
-
 def _check_names(values: Mapping[str, Any]) -> None:
     names = [field.name for field in dataclasses.fields(Recipe)]
     for name in values:
         if name not in names:
             raise unknown("field of a recipe", name, names, limit=len(names))
-
-
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """The value in the field's type, as YAML (1e-3 is a string there) and JSON give it."""
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is None:
-            return None
-        hint = next(each for each in get_args(hint) if each is not type(None))
-    if get_origin(hint) is Literal:
-        # YAML reads a bare no as False
-        value = "no" if value is False and "no" in get_args(hint) else value
-        check_choice(name, value, get_args(hint))
-        return value
-    if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
-        return tuple(_typed(name, each, get_args(hint)[0]) for each in value)
-    if hint is float and not isinstance(value, bool):
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
-    elif isinstance(value, hint if isinstance(hint, type) else ()) and (
-        hint is bool or not isinstance(value, bool)
-    ):
-        return value
-    wanted = getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
-    raise ValueError(f"{name} must be {wanted}, not {value!r}.")
 
 
 PRESETS: Registry[Recipe] = Registry("preset")

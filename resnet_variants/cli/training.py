@@ -94,6 +94,7 @@ def compare(
     max_hours: float | None = None,
     margin: float | None = None,
     budget: Literal["epochs", "macs", "time"] = "epochs",
+    control: Literal["params", "macs", "latency"] | None = None,
     out: Path = Path("runs/comparison"),
     processes: int = 1,
     preset: str | None = None,
@@ -114,6 +115,8 @@ def compare(
         max_hours: with until-width, add none after so many hours
         margin: test also whether networks are within so many points of the baseline
         budget: what is equal: passes over the images, or the cost of training
+        control: beside each gated network the plain one, made wider until it has as many
+            parameters or MACs, or takes as long
         out: folder of the comparison
         processes: how many train at once, on a GPU each where there are several
         preset: recipe to start from, digits (with weights finetune) if none is named; they are
@@ -132,6 +135,7 @@ def compare(
         vary=axes,
         seeds=range(seeds),
         budget=budget,
+        control=control,
         until_width=until_width,
         max_seeds=max_seeds,
         max_hours=max_hours,

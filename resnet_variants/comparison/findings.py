@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..checkpoints import list_weights
-from .report import Report, Row
-from .statistics import FEWEST_SEEDS, POWER, detectable, pooled_sd, seeds_needed
+from .report import Controlled, Report, Row
+from .statistics import FEWEST_SEEDS, POWER, Difference, detectable, pooled_sd, seeds_needed
 
 FAR = 5.0
 """points that a baseline may lack of a known accuracy before it is said"""
@@ -26,7 +26,8 @@ def findings(report: Report) -> list[str]:
             f"Not told apart from what they are compared with: {_names(open_)}. That does not "
             "mean equal."
         )
-    return [*told, *_power(report, compared), *_cautions(report, compared)]
+    told += _power(report, compared)
+    return [*told, *_controls(report), *_cautions(report, compared)]
 
 
 def _names(rows: list[Row]) -> str:
@@ -50,12 +51,16 @@ def _found(row: Row, report: Report) -> str:
 
 
 def _power(report: Report, compared: list[Row]) -> list[str]:
-    differences = [row.difference for row in compared if row.difference is not None]
+    return _power_of([row.difference for row in compared])
+
+
+def _power_of(found: list[Difference | None]) -> list[str]:
+    differences = [each for each in found if each is not None]
     if not differences:
         return []
     pairs, count = min(d.n for d in differences), len(differences)
-    sd, found = pooled_sd(differences), detectable(pairs, count)
-    if found is None or sd is None:
+    sd, least = pooled_sd(differences), detectable(pairs, count)
+    if least is None or sd is None:
         return [
             f"{pairs} pairs of seeds are too few for a test ({FEWEST_SEEDS} are the fewest): the "
             "means are what was seen, and prove nothing."
@@ -63,10 +68,45 @@ def _power(report: Report, compared: list[Row]) -> list[str]:
     text = (
         f"What could be seen: with {pairs} pairs of seeds, {count} comparisons and a standard "
         f"deviation of {sd:.2f} points between pairs, {POWER:.0%} of such trials find a "
-        f"difference of {found * sd:.2f} points; smaller ones are mostly missed."
+        f"difference of {least * sd:.2f} points; smaller ones are mostly missed."
     )
-    needed = seeds_needed(found / 2, count)
+    needed = seeds_needed(least / 2, count)
     return [text + (f" Half of it needs {needed} seeds." if needed else "")]
+
+
+COSTS = {"params": "parameters", "macs": "MACs", "latency": "latency"}
+
+
+def _controls(report: Report) -> list[str]:
+    """What gates win over plain networks of their cost, and how near the cost came."""
+    out = []
+    for cost, word in COSTS.items():
+        of = [each for each in report.controls if each.cost == cost]
+        if not of:
+            continue
+        ratios = [100 * each.reached / each.wanted for each in of]
+        text = (
+            f"Equal-cost controls ({len(of)}): plain networks, wider until their {word} are the "
+            f"gated ones'; they reach {min(ratios):.1f} to {max(ratios):.1f} % of them."
+        )
+        clear = [each for each in of if each.difference and each.difference.clear]
+        told = [_beside(each, report) for each in clear]
+        rest = [each.name for each in of if each not in clear and each.difference]
+        if rest:
+            told.append(f"Not told apart from their control: {', '.join(rest)}.")
+        out.append(" ".join([text, *told, *_power_of([each.difference for each in of])]))
+    return out
+
+
+def _beside(each: Controlled, report: Report) -> str:
+    d = each.difference
+    assert d is not None and d.p_holm is not None
+    word = "better" if d.mean > 0 else "worse"
+    return (
+        f"{each.name} is {word} than {each.control} by {abs(d.mean):.2f} points "
+        f"({report.confidence:.0%} interval {d.low:+.2f} to {d.high:+.2f}, corrected p "
+        f"{'under 0.001' if d.p_holm < 0.001 else f'{d.p_holm:.3f}'})."
+    )
 
 
 def _cautions(report: Report, compared: list[Row]) -> list[str]:

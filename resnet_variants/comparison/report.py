@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..choices import unknown
 from ..storage import read_json
@@ -57,6 +57,23 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Controlled:
+    """A gated network beside the plain one of equal cost."""
+
+    name: str
+    control: str
+    """the row that it is compared with"""
+    cost: str
+    """what is equal: ``params``, ``macs`` or ``latency``"""
+    wanted: float
+    """cost of the gated network: of latency milliseconds of a batch"""
+    reached: float
+    """cost of the control"""
+    difference: Difference | None
+    """top-1 of the gated network over the control's; p values are corrected for all controls"""
+
+
+@dataclass(frozen=True)
 class Report:
     """Rows, and what they are compared with."""
 
@@ -67,6 +84,8 @@ class Report:
     """runs that were found more than once, and counted once"""
     margin: float | None = None
     """points within which networks were tested to be equivalent"""
+    controls: list[Controlled] = field(default_factory=list)
+    """gated networks of which a control was trained"""
 
     @classmethod
     def read(
@@ -111,6 +130,7 @@ class Report:
             margin=margin or next((p["margin"] for p in plans if p.get("margin")), None),
             images=images,
             failures=failures,
+            controls=[each for plan in plans for each in plan.get("controls", [])],
         )
 
     @classmethod
@@ -125,10 +145,11 @@ class Report:
         margin: float | None = None,
         images: Sequence[Correct | None] = (),
         failures: Sequence[Mapping[str, Any]] = (),
+        controls: Sequence[Mapping[str, Any]] = (),
     ) -> Report:
         """The report of runs, rows in ``order`` and under ``conditions`` in theirs; the first
         label is the baseline by default. ``images`` says of each run which test images it got
-        right, ``failures`` which runs have no result.
+        right, ``failures`` which runs have no result, ``controls`` which row has the cost of which.
         """
         if not runs:
             raise ValueError("There are no runs to report.")
@@ -142,12 +163,9 @@ class Report:
                 twice += 1
             group.add(run, right)
         for each in failures:
-            for key, group in groups.items():
-                given = {**json.loads(key[1])}
-                if key[0] == each["label"] and all(
-                    given.get(name, value) == value for name, value in each["conditions"].items()
-                ):
-                    group.failed[each["seed"]] = each["why"]
+            for key in groups:
+                if key[0] == each["label"] and _under(key[1], each["conditions"]):
+                    groups[key].failed[each["seed"]] = each["why"]
         labels = list(dict.fromkeys([*order, *(label for label, _ in groups)]))
         present = [label for label in labels if any(label == key[0] for key in groups)]
         baseline = baseline or present[0]
@@ -175,7 +193,24 @@ class Report:
                     group.failed,
                 )
             )
-        return cls(_corrected(rows), baseline, confidence, twice, margin)
+        beside = [
+            Controlled(
+                _name(label, under),
+                _name(each["control"], under),
+                each["cost"],
+                each["wanted"],
+                each["reached"],
+                group.difference(groups[each["control"], under], confidence, margin),
+            )
+            for (label, under), group in groups.items()
+            for each in controls
+            if each["row"] == label
+            and (each["control"], under) in groups
+            and _under(under, each["conditions"])
+        ]
+        order_of = [row.name for row in rows]
+        beside.sort(key=lambda each: order_of.index(each.name))
+        return cls(_corrected(rows), baseline, confidence, twice, margin, _corrected(beside))
 
     @property
     def first_run(self) -> Result:
@@ -203,6 +238,7 @@ class Report:
                 }
                 for row in self.rows
             ],
+            "controls": [dataclasses.asdict(each) for each in self.controls],
             "recipe": Recipe.from_dict(self.first_run.recipe).identity(),
             "diverged": self.diverged,
             "unreadable": self.unreadable,
@@ -235,11 +271,20 @@ def _result(path: Path, found: dict[str, Any]) -> Result:
         raise ValueError(f"{path}: {error}") from error
 
 
+def _under(under: str, conditions: Mapping[str, Any]) -> bool:
+    """Whether a row's conditions are those of a run, as far as the report knows them."""
+    given = json.loads(under)
+    return all(given.get(name, value) == value for name, value in conditions.items())
+
+
 def _name(label: str, under: str) -> str:
     return " ".join([label, *(f"{k}={v}" for k, v in json.loads(under).items())])
 
 
-def _corrected(rows: list[Row]) -> list[Row]:
+R = TypeVar("R", Row, Controlled)
+
+
+def _corrected(rows: list[R]) -> list[R]:
     """The rows with p values corrected for their number: of differences, and of equivalence."""
     which: tuple[tuple[str, str], ...] = (("p", "p_holm"), ("p_equal", "p_equal_holm"))
     for plain, corrected in which:

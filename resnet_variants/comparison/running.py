@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import sys
@@ -22,6 +23,7 @@ from ..training.loop import RunBusy, check, resolve, train
 from ..training.recipe import Recipe
 from ..training.rundir import FAILED, RESULT
 from ..training.trainer import Trainer
+from .control import equal_cost, has_gate, widths_of, without_gate
 from .processes import helpers
 from .report import Report
 from .statistics import detectable
@@ -64,7 +66,11 @@ def run_trial(
     folder = make_folder(Path(out))
     everyone()
     known = from_main(read_json(folder / TRIAL) if (folder / TRIAL).exists() else {})
-    plan = _plan(trial, variants, known, folder, sets)
+    images = _Images(sets)
+    controls = from_main(_controls(trial, variants, known, images))
+    variants += [each for each, _ in controls if each is not None]
+    plan = _plan(trial, variants, known, folder, images)
+    plan["controls"] = _merged([*known.get("controls", []), *(said for _, said in controls)])
     everyone()  # all have read what the main process writes now
     if accelerator.is_main_process:
         write_json(folder / TRIAL, plan)
@@ -175,17 +181,15 @@ def _plan(
     variants: list[Variant],
     known: dict[str, Any],
     folder: Path,
-    sets: Mapping[str, Any],
+    images: _Images,
 ) -> dict[str, Any]:
     """What ``trial.json`` will say: the trial with what earlier calls of it have added.
 
     Raises ValueError for what could not be trained, or does not belong to this folder.
     """
-    datas: dict[str, Data] = {}
     costs, steps = {}, {}
     for v in variants:
-        key = json.dumps(v.recipe.to_dict())
-        data = datas[key] = datas.get(key) or load_data(v.recipe, **sets)
+        data = images.of(v.recipe)
         config = resolve(v.config, v.recipe, data)
         try:
             counts = check(config, data)
@@ -202,7 +206,7 @@ def _plan(
     if trial.budget == "macs":
         lengths = {name: costs[first] / cost for name, cost in costs.items()}
     elif trial.budget == "time":
-        lengths = from_main(_timed(variants, kept.get("time", {}), steps, datas))
+        lengths = from_main(_timed(variants, kept.get("time", {}), steps, images))
     for name, length in lengths.items():
         if length < 1 and round(steps[name] * length) < FEWEST_STEPS:
             raise ValueError(
@@ -212,10 +216,79 @@ def _plan(
             )
     plan = trial.to_dict() | {"lengths": {**kept, trial.budget: lengths}}
     plan["lengths"][trial.budget] = {**kept.get(trial.budget, {}), **lengths}
+    plan["labels"] = [v.label for v in variants]
     for name in ("labels", "conditions"):
-        merged = {json.dumps(each): each for each in [*known.get(name, []), *plan[name]]}
-        plan[name] = list(merged.values())
+        plan[name] = _merged([*known.get(name, []), *plan[name]])
     return plan
+
+
+def _merged(values: list[Any]) -> list[Any]:
+    """JSON values, each once."""
+    return list({json.dumps(each): each for each in values}.values())
+
+
+class _Images:
+    """The images of each recipe, loaded once."""
+
+    def __init__(self, sets: Mapping[str, Any]) -> None:
+        self.sets = sets
+        self.loaded: dict[str, Data] = {}
+
+    def of(self, recipe: Recipe) -> Data:
+        key = json.dumps(recipe.to_dict())
+        if key not in self.loaded:
+            self.loaded[key] = load_data(recipe, **self.sets)
+        return self.loaded[key]
+
+
+def _controls(
+    trial: Trial, variants: list[Variant], known: Mapping[str, Any], images: _Images
+) -> list[tuple[Variant | None, dict[str, Any]]]:
+    """For each gated row its control, and what ``trial.json`` says of it. A row that is there
+    already, as the gate costs nothing or as much as another, is not added again.
+
+    A control that an earlier call found stays, as runs were made of it.
+    """
+    if trial.control is None:
+        return []
+    there = {v.computed: v for v in variants}
+    kept = {
+        json.dumps([c["row"], c["conditions"], c["cost"]]): c for c in known.get("controls", [])
+    }
+    found: list[tuple[Variant | None, dict[str, Any]]] = []
+    for v in tqdm([v for v in variants if has_gate(v.config)], desc="controls", leave=False):
+        said = kept.get(json.dumps([v.label, v.conditions, trial.control]))
+        plain = without_gate(v.config)
+        if said is None:
+            said = {"row": v.label, "conditions": v.conditions, **_control(trial, v, images)}
+        config = plain.replace(widths=said["widths"]) if said["widths"] else plain
+        same = (each for each in variants if without_gate(each.config) == plain)
+        base = next((each.label for each in same if not has_gate(each.config)), None)
+        label = base or f"{v.label} without gate"
+        if said["widths"]:
+            label += f" widths=[{','.join(map(str, said['widths']))}]"
+        own = dataclasses.replace(v, label=label, config=config)
+        first = there.setdefault(own.computed, own)
+        found.append((own if first is own else None, said | {"control": first.label}))
+    return found
+
+
+def _control(trial: Trial, v: Variant, images: _Images) -> dict[str, Any]:
+    data = images.of(v.recipe)
+    config, cost = resolve(v.config, v.recipe, data), trial.control
+    assert cost is not None
+    size, device = (data.shape[1], data.shape[2]), make_accelerator(v.recipe).device
+    try:
+        found = equal_cost(config, cost, image_size=size, batch=v.recipe.batch_size, device=device)
+    except ValueError as error:
+        raise ValueError(f"{v.name} gets no control: {error}") from error
+    wider = found.widths != widths_of(config)
+    return {
+        "cost": cost,
+        "widths": list(found.widths) if wider else None,
+        "wanted": found.wanted,
+        "reached": found.reached,
+    }
 
 
 def _kept_lengths(known: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -229,7 +302,7 @@ def _timed(
     variants: list[Variant],
     known: Mapping[str, float],
     steps: Mapping[str, float],
-    datas: Mapping[str, Data],
+    images: _Images,
 ) -> dict[str, float]:
     """Lengths of equal time. Those that a trial began with stay, as runs were made by them; a
     network that comes new is measured beside one of the old ones."""
@@ -238,7 +311,7 @@ def _timed(
         return {v.name: known[v.name] for v in variants}
     old = next((v for v in variants if v.name in known), None)
     beside = [*([old] if old else []), *new]
-    seconds = _step_seconds(beside, datas)
+    seconds = _step_seconds(beside, images)
     budget = (known[old.name] if old else 1.0) * seconds[beside[0].name] * steps[beside[0].name]
     measured = {v.name: budget / (seconds[v.name] * steps[v.name]) for v in new}
     return {v.name: {**measured, **known}[v.name] for v in variants}
@@ -250,13 +323,13 @@ def probe(config: NetworkConfig, recipe: Recipe, data: Data) -> None:
         Trainer(config, recipe, data, make_accelerator(recipe)).try_step()
 
 
-def _step_seconds(variants: list[Variant], datas: Mapping[str, Data]) -> dict[str, float]:
+def _step_seconds(variants: list[Variant], images: _Images) -> dict[str, float]:
     """The fastest of several training steps of each network, measured in turns."""
     best: dict[str, float] = {}
     trainers = {}
     with torch.random.fork_rng():
         for v in variants:
-            data = datas[json.dumps(v.recipe.to_dict())]
+            data = images.of(v.recipe)
             config = resolve(v.config, v.recipe, data)
             trainers[v.name] = Trainer(config, v.recipe, data, make_accelerator(v.recipe))
         for turn in tqdm(range(6), desc="measuring steps", leave=False):

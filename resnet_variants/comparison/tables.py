@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..text import table
-from .findings import findings
+from .findings import COSTS, findings
 from .report import Report, Row
 from .statistics import Difference, Summary
 
@@ -116,6 +116,22 @@ def cells(
     return head, body
 
 
+def control_cells(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of gated networks beside plain ones of equal cost."""
+    against = f"difference [{report.confidence:.0%} CI]"
+    head = ["gated network", "plain network of equal cost", "what is equal", "gated", "plain"]
+    head += ["plain / gated", against, "pairs", "p (Holm)"]
+    rows = []
+    for each in report.controls:
+        d = each.difference
+        number = "{:.2f} ms" if each.cost == "latency" else "{:,.0f}"
+        line = [each.name, each.control, COSTS[each.cost]]
+        line += [number.format(each.wanted), number.format(each.reached)]
+        line += [f"{each.reached / each.wanted:.2%}", shown_difference(d, report.confidence)]
+        rows.append([*line, str(d.n) if d else "-", _p(d.p_holm if d else None)])
+    return head, rows
+
+
 def terminal(report: Report) -> str:
     """An aligned table."""
     head, rows = cells(report, TERMINAL, whole=False)
@@ -142,6 +158,7 @@ def markdown_report(report: Report) -> str:
         f"# Comparison with {_plain(report.baseline)}\n",
         "".join(f"- {_plain(each)}\n" for each in findings(report)),
         markdown(*cells(report)),
+        *([markdown(*control_cells(report))] if report.controls else []),
         f"Mean ± sample standard deviation over {'-'.join(map(str, seeds))} seeds. The difference "
         "is paired: networks under one seed share data order, augmentation and the start values "
         f"of shared weights; its {report.confidence:.0%} confidence interval is Student's over "

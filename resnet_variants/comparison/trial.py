@@ -16,6 +16,7 @@ from ..config import NetworkConfig
 from ..registry import model_config
 from ..training.recipe import MACHINE_FIELDS, Recipe
 from ..training.start import starting
+from .control import COSTS, Cost, has_gate, widths_of, without_gate
 
 BUDGETS = ("epochs", "macs", "time")
 
@@ -75,6 +76,9 @@ class Trial:
     """with ``until_width``: the most seeds"""
     max_hours: float | None = None
     """with ``until_width``: add none after so many hours"""
+    control: Cost | None = None
+    """beside each gated network the plain one, wider until it has as many parameters or MACs, or
+    takes as long"""
     margin: float | None = None
     """test also whether networks are within so many points of the baseline"""
 
@@ -99,6 +103,8 @@ class Trial:
                 raise ValueError(f"{name} cannot be varied: it does not change what comes out.")
             if name == "epochs" and self.budget != "epochs":
                 raise ValueError(f"epochs cannot be varied: budget={self.budget!r} decides them.")
+        if self.control is not None:
+            self._check_control()
         known: dict[str, str] = {}
         folders: dict[str, str] = {}
         for each in self.variants():
@@ -112,6 +118,22 @@ class Trial:
                 raise ValueError(
                     f"{each.name!r} and {folders[each.folder(0)]!r} would share a folder: rename "
                     "one of them."
+                )
+
+    def _check_control(self) -> None:
+        check_choice("control", self.control, COSTS)
+        gated = [each for each in self.variants() if has_gate(each.config)]
+        if not gated:
+            raise ValueError(
+                f"control={self.control!r}: no network of the trial has a gate, whose cost the "
+                "control would have."
+            )
+        for each in gated:
+            widths_of(without_gate(each.config))
+            if each.recipe.weights is not None:
+                raise ValueError(
+                    f"control={self.control!r} adds wider networks, and none of them can begin "
+                    f"with weights={each.recipe.weights!r}."
                 )
 
     def variants(self) -> list[Variant]:
@@ -153,6 +175,7 @@ class Trial:
             "conditions": [v.conditions for v in variants],
             "seeds": list(self.seeds),
             "budget": self.budget,
+            "control": self.control,
             "margin": self.margin,
             "recipe": self.recipe.to_dict(),
         }

@@ -26,6 +26,7 @@ _LAZY = {
     "list_weights": "checkpoints",
     "load": "checkpoints",
     "load_checkpoint": "checkpoints",
+    "load_deployed": "deploy",
     "optimize_for_inference": "deploy",
     "profile": "profiling",
     "push_to_hub": "checkpoints.hub",
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     )
     from .checkpoints.hub import from_pretrained, push_to_hub
     from .checkpoints.preprocessing import transforms_for
-    from .deploy import optimize_for_inference
+    from .deploy import load_deployed, optimize_for_inference
     from .profiling import profile
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "list_weights",
     "load",
     "load_checkpoint",
+    "load_deployed",
     "model_config",
     "model_info",
     "optimize_for_inference",

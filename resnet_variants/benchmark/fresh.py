@@ -6,16 +6,15 @@ allocator's setting gains, show only where nothing else ran.
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 import torch
 
+from ..deploy.memory import resident
 from .timing import Times, timed
 from .ways import PEERS, make_step, make_way, peer_network
 
@@ -73,11 +72,8 @@ def in_turns(tasks: Sequence[Task], processes: int) -> list[tuple[Times, float]]
 
 def peak_memory() -> float:
     """The largest resident size that this process had, in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # of this process alone; rusage starts at what the parent had
-        found = re.search(r"VmHWM:\s*(\d+)", status.read_text())
-        assert found
-        return int(found[1]) / 1024
+    if (most := resident("VmHWM")) is not None:  # of this process alone; rusage starts at what
+        return most / 2**20  # the parent had
     import resource
     import sys
 

@@ -22,6 +22,8 @@ from .loading import Options, tensors_for
 
 T = TypeVar("T")
 _CONFIG, _WEIGHTS = "resnet_variants.config", "resnet_variants.weights"
+DEPLOYED = "resnet_variants.deployed"
+"""what the files of deployed networks have in their metadata"""
 RUN_WEIGHTS = "model.safetensors"
 """the weights in a run's folder"""
 
@@ -113,19 +115,30 @@ def describes_itself(
 ) -> tuple[dict[str, Any], Weights | None] | None:
     """The configuration, as JSON values, and the weights' entry that a file has in it; None for
     a file of another library."""
-    if Path(path).suffix != ".safetensors":
+    said = _metadata(path)
+    if _CONFIG not in said:
         return None
+    known = said.get(_WEIGHTS)
+    weights = None if known is None else weights_from_dict(json.loads(known))
+    return json.loads(said[_CONFIG]), weights
+
+
+def is_deployed(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is that of a deployed network's file."""
+    return Path(path).is_file() and DEPLOYED in _metadata(path)
+
+
+def _metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """What a safetensors file says beside its tensors; of any other, nothing."""
+    if Path(path).suffix != ".safetensors":
+        return {}
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
+            return file.metadata() or {}
     except SafetensorError:  # the reader says what is wrong with it
-        return None
-    if _CONFIG not in said:
-        return None
-    known = said.get(_WEIGHTS)
-    return json.loads(said[_CONFIG]), known and weights_from_dict(json.loads(known))
+        return {}
 
 
 def weights_file(path: str | os.PathLike[str]) -> Path:
@@ -159,6 +172,10 @@ def load(
     filled. ``path`` is the file, or the run's folder."""
     path = weights_file(path)
     checkpoint = read_checkpoint(path)
+    if DEPLOYED in checkpoint.metadata:
+        raise CheckpointError(
+            f"{shown(path)} is a deployed network, ready to run: load_deployed(path) reads it."
+        )
     config = _said(path, checkpoint, _CONFIG, config_from_dict)
     if config is None:
         raise CheckpointError(
@@ -190,6 +207,6 @@ def _said(
         raise CheckpointError(f"{shown(path)} has no {name} that can be used: {error}") from error
 
 
-def weights_of(model: torch.nn.Module) -> Weights | None:
+def weights_of(model: object) -> Weights | None:
     """The catalogue's entry of the published weights in a network, if it has some."""
     return getattr(getattr(model, "load_report", None), "weights", None)

@@ -45,7 +45,7 @@ class Scale(nn.Module):
         return image * self.white
 
 
-def transforms_for(model: nn.Module, weights: Weights | str | None = None) -> Compose:
+def transforms_for(model: object, weights: Weights | str | None = None) -> Compose:
     """The evaluation transform (torchvision v2) of the weights that a network was loaded with.
 
     It takes a PIL image or a tensor (3, H, W) of bytes and gives a float tensor: shorter side to

@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "explain": Command("explain:explain", "pictures of what a network looks at", "explain"),
     "draw": Command("explain:draw", "a diagram of a network, or of two", "explain"),
     "export": Command("export:export", "a file for another runtime, checked", "export"),
+    "optimize": Command("optimize:optimize", "the fastest way to run it here, kept in a file"),
     "benchmark": Command("benchmark:benchmark", "speed here, beside the peers", "bench"),
     "convert": Command("weights:convert", "weights from one dialect to another"),
 }

@@ -14,8 +14,9 @@ from ..checkpoints.catalogue import Weights, find_weights, list_weights, weights
 from ..checkpoints.dialects import OWN
 from ..checkpoints.files import write_checkpoint
 from ..checkpoints.loading import export_state_dict
-from ..checkpoints.models import build_filled, load, save, weights_of
+from ..checkpoints.models import build_filled, is_deployed, load, save, weights_of
 from ..checkpoints.preprocessing import class_names, transforms_for
+from ..deploy import Deployed, load_deployed
 from ..factory import create_model
 from ..network import Network
 from ..photographs import read_image
@@ -72,11 +73,13 @@ def predict(
     device: str = "cpu",
     json: bool = False,
     allow_unverified: bool = False,
+    allow_code: bool = False,
 ) -> None:
     """Print the most probable classes of images.
 
     Args:
-        model: a model's name, the folder of a run, or a file that resnet_variants.save wrote
+        model: a model's name, the folder of a run, or a file that resnet_variants.save or the
+            command optimize wrote
         images: image files
         checkpoint: weights of the model; published ones by default
         weights: tag of the published weights; with CHECKPOINT: whose preprocessing to
@@ -85,20 +88,28 @@ def predict(
         device: where to run
         json: print JSON instead
         allow_unverified: take published weights without a published hash, too
+        allow_code: run the compiled code in a file of the command optimize, too
     """
     if not images:
         raise ValueError("Name at least one image.")
     opened: list[Tensor] = [read_image(path) for path in images]
-    network, known = open_network(
-        model,
-        checkpoint=checkpoint,
-        weights=weights,
-        device=device,
-        allow_unverified=allow_unverified,
-    )
+    network: Network | Deployed
+    if is_deployed(model):
+        if checkpoint is not None or device != "cpu":
+            raise ValueError(f"{model} is a deployed network: it runs as it is, on the CPU.")
+        network = load_deployed(model, allow_code=allow_code)
+        known = network.weights if weights is None else weights_info(weights)
+    else:
+        network, known = open_network(
+            model,
+            checkpoint=checkpoint,
+            weights=weights,
+            device=device,
+            allow_unverified=allow_unverified,
+        )
+        network.eval()
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
-    network.eval()
     found: list[dict[str, Any]] = []
     for path, image in zip(images, opened, strict=True):
         with torch.inference_mode():

@@ -1,13 +1,15 @@
 """One call from a network to a fast one: folded, packed, in the layout that measures best.
 
-It rewrites a built network, and may use ``blocks``, ``network`` and ``export``, no names. Begin
-with ``optimize.py``.
+It rewrites a built network, and may use ``export``, ``quantize`` and ``checkpoints``, no
+``factory``. Begin with ``optimize.py``.
 """
 
-from .backends import BACKENDS, Backend
+from .backends import BACKENDS, Backend, through_files
+from .deployed import Deployed, load_deployed
 from .memory import keep_freed_memory
-from .optimize import PRECISIONS, Deployed, DeployReport, optimize_for_inference
+from .optimize import PRECISIONS, optimize_for_inference
 from .pack import pack
+from .report import DeployReport
 
 __all__ = [
     "BACKENDS",
@@ -16,6 +18,8 @@ __all__ = [
     "DeployReport",
     "Deployed",
     "keep_freed_memory",
+    "load_deployed",
     "optimize_for_inference",
     "pack",
+    "through_files",
 ]

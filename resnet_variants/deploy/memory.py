@@ -1,10 +1,16 @@
-"""The C library's allocator: giving freed memory back, and getting it again, has a price."""
+"""Memory: what a network takes, and the C library's allocator, which asks a price for fresh one."""
 
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import re
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -25,3 +31,40 @@ def keep_freed_memory() -> None:
         )
     if not (mallopt(_M_MMAP_THRESHOLD, 1 << 30) and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)):
         raise OSError("glibc refused to change the allocator's thresholds.")
+
+
+def weight_bytes(run: Any) -> int | None:
+    """Bytes of a prepared network: of all its tensors, or of its files; None of anything else."""
+    if not isinstance(run, nn.Module):
+        return getattr(run, "nbytes", None)
+    tensors = {
+        id(value): value
+        for module in run.modules()
+        for place in (vars(module), module._parameters, module._buffers)
+        for value in place.values()
+        if isinstance(value, Tensor)
+    }
+    return sum(each.numel() * each.element_size() for each in tensors.values())
+
+
+def most_added(call: Callable[[], Any]) -> tuple[Any, int | None]:
+    """What a call gives, and the most bytes that the process grew by meanwhile; None where the
+    system does not tell. Memory that was freed before is handed back first, so it counts."""
+    try:
+        if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+            trim(0)
+        before = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
+    except (OSError, TypeError):  # not Linux, or not allowed
+        before = None
+    found = call()
+    most = resident("VmHWM")
+    return found, None if before is None or most is None else max(most - before, 0)
+
+
+def resident(what: str) -> int | None:
+    """Bytes of memory that this process has (``VmRSS``) or had at most (``VmHWM``); None where
+    the system does not tell."""
+    status = Path("/proc/self/status")
+    found = re.search(rf"{what}:\s*(\d+)", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else None

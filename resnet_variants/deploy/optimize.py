@@ -3,70 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checkpoints.models import weights_of
 from ..choices import check_choice
 from ..network import Network
-from .backends import BACKENDS, Run
-from .memory import keep_freed_memory
+from .backends import BACKENDS, Run, cannot_be_saved
+from .deployed import Deployed
+from .memory import keep_freed_memory, most_added, weight_bytes
 from .race import race
+from .report import DeployReport
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 EXACT = 1e-3  # how far float32 may be off; lower precisions by max_difference alone
 
 Way = tuple[str, str, str]
 """back end, precision, layout"""
-
-
-@dataclass(frozen=True)
-class DeployReport:
-    """What was chosen, how exact it is, and what it gains here."""
-
-    backend: str
-    precision: str
-    layout: str
-    max_difference: float
-    """greatest difference from the network's own outputs, relative to their greatest value"""
-    speedup: float
-    """wall time of the eager network over this one's: median over rounds"""
-    cpu_speedup: float
-    """the same of process CPU time, all threads together"""
-    tried: dict[str, float]
-    """``speedup`` of all that was measured, by back end, precision and layout"""
-    refused: dict[str, float]
-    """the differences of what was too far off to be measured"""
-    emulated: bool
-    """whether this machine has no instructions for the precision, which is slow then"""
-    keeps_memory: bool
-    """whether the process was set to keep freed memory"""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.backend} ({self.precision}, {self.layout}): {self.speedup:.2f} times as fast "
-            f"as eager float32 here, outputs within {self.max_difference:.1e}"
-            + (f", {self.precision} emulated: slow on this machine" if self.emulated else "")
-            + (", freed memory kept in the process" if self.keeps_memory else "")
-        )
-
-
-class Deployed:
-    """A network ready to run: called like the network, for any batch and image size."""
-
-    def __init__(self, run: Run, report: DeployReport) -> None:
-        self._run = run
-        self.report = report
-
-    def __call__(self, images: Tensor) -> Any:
-        with torch.inference_mode():
-            return self._run(images)
-
-    def __repr__(self) -> str:
-        return f"Deployed({self.report})"
 
 
 def optimize_for_inference(
@@ -78,15 +34,18 @@ def optimize_for_inference(
     calibration: Tensor | None = None,
     max_difference: float | None = None,
     keep_memory: bool = False,
+    savable: bool = False,
     rounds: int = 5,
 ) -> Deployed:
     """A faster network with the same outputs, for inference on this machine's CPU.
 
     ``backend`` is ``torch`` (folded, fused and packed, no compiler), ``inductor``
-    (``torch.compile`` with frozen weights), ``onnxruntime``, ``openvino``, one of the user's own
-    (``BACKENDS.register``), or ``auto``: by the clock the fastest for ``example`` of those that
-    are installed (without ``inductor``, whose compilation takes minutes). ``example`` is a batch
-    of images as they will come; others work, too.
+    (``torch.compile`` with frozen weights), ``aotinductor`` (the same, compiled ahead into a
+    package), ``onnxruntime``, ``openvino``, one of the user's own (``BACKENDS.register``), or
+    ``auto``: by the clock the fastest for ``example`` of those that are installed (without the
+    two compilers, which take minutes). ``example`` is a batch of images as they will come;
+    others work, too. ``savable`` leaves out what ``Deployed.save`` cannot keep: ``torch`` and
+    ``inductor``.
 
     ``precision`` is ``float32``, ``bfloat16``, ``int8`` (with preprocessed ``calibration``
     images, some tens), or ``auto``: the fastest whose outputs for ``example`` stay within
@@ -123,9 +82,11 @@ def optimize_for_inference(
         keep_freed_memory()
     runs: dict[Way, Run] = {}
     refused: dict[str, float] = {}
-    for name, kind in _candidates(backend, precision, calibration is not None):
+    added: dict[Way, int | None] = {}
+    for name, kind in _candidates(backend, precision, calibration is not None, savable):
         for layout, run in BACKENDS[name].prepare(model, example, kind, calibration).items():
-            difference = _difference(run, example, expected)
+            found, added[name, kind, layout] = most_added(partial(_outputs, run, example))
+            difference = _difference(found, expected)
             if difference <= _allowed(kind, max_difference):
                 runs[name, kind, layout] = run
             else:
@@ -138,19 +99,22 @@ def optimize_for_inference(
     with torch.inference_mode():
         wall, cpu = race({eager: partial(model, example), **calls}, eager, rounds=rounds)
     best = max(runs, key=wall.__getitem__)
+    weights, more = weight_bytes(runs[best]), added[best]
     report = DeployReport(
         backend=best[0],
         precision=best[1],
         layout=best[2],
-        max_difference=_difference(runs[best], example, expected),
+        max_difference=_difference(_outputs(runs[best], example), expected),
         speedup=wall[best],
         cpu_speedup=cpu[best],
         tried={" ".join(way): wall[way] for way in runs},
         refused=refused,
         emulated=best[1] == "bfloat16" and not has_bfloat16(),
         keeps_memory=keep_memory,
+        weights_mib=None if weights is None else weights / 2**20,
+        memory_mib=None if weights is None or more is None else (weights + more) / 2**20,
     )
-    return Deployed(runs[best], report)
+    return Deployed(runs[best], report, model.config, weights_of(model))
 
 
 def has_bfloat16() -> bool:
@@ -177,19 +141,24 @@ def _check(model: Network, example: Tensor, rounds: int) -> None:
         raise ValueError(f"rounds must be at least 1, not {rounds}.")
 
 
-def _candidates(backend: str, precision: str, calibrated: bool) -> Sequence[tuple[str, str]]:
+def _candidates(
+    backend: str, precision: str, calibrated: bool, savable: bool
+) -> Sequence[tuple[str, str]]:
     """The back ends and precisions to prepare."""
     names = [backend]
+    able = [name for name in BACKENDS if BACKENDS[name].load is not None or not savable]
     if backend == "auto":
-        names = [each for each in BACKENDS if BACKENDS[each].automatic]
+        names = [each for each in able if BACKENDS[each].automatic]
         names = [each for each in names if BACKENDS[each].installed()]
+    elif backend not in able:
+        raise cannot_be_saved(backend)
     kinds = [precision]
     if precision == "auto":
         ready = {"float32": True, "bfloat16": has_bfloat16(), "int8": calibrated}
         kinds = [kind for kind in PRECISIONS if ready[kind]]
     found = [(name, kind) for name in names for kind in kinds if kind in BACKENDS[name].precisions]
     if not found:
-        able = [name for name in BACKENDS if precision in BACKENDS[name].precisions]
+        able = [name for name in able if precision in BACKENDS[name].precisions]
         where = f"backend={backend!r}" if backend != "auto" else "What is installed"
         raise ValueError(
             f"{where} has no precision={precision!r}; {' and '.join(map(repr, able))} have it."
@@ -203,9 +172,12 @@ def _allowed(precision: str, max_difference: float | None) -> float:
     return EXACT if precision == "float32" else float("inf")
 
 
-def _difference(run: Run, example: Tensor, expected: Any) -> float:
+def _outputs(run: Run, example: Tensor) -> Any:
     with torch.inference_mode():
-        found = run(example)
+        return run(example)
+
+
+def _difference(found: Any, expected: Any) -> float:
     pairs = zip(_list(found), _list(expected), strict=True)
     return max(((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item() for a, b in pairs)
 

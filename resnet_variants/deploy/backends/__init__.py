@@ -1,6 +1,17 @@
 """What runs a deployed network: one file each, in a registry that a user can add to."""
 
-from . import exported, inductor, packed
-from .base import BACKENDS, Backend, Run
+from . import aot, exported, inductor, packed
+from .base import BACKENDS, Backend, FromFiles, Run, cannot_be_saved, through_files
 
-__all__ = ["BACKENDS", "Backend", "Run", "exported", "inductor", "packed"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "FromFiles",
+    "Run",
+    "aot",
+    "cannot_be_saved",
+    "exported",
+    "inductor",
+    "packed",
+    "through_files",
+]

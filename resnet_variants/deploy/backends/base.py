@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +16,11 @@ from ...network import Network
 
 Run = Callable[[Tensor], Any]
 """float32 images (N, C, H, W) of any batch and size to what the network gives, in float32"""
+Outputs = Callable[[Tensor], list[Tensor]]
+"""the same, but always a list"""
+Prepare = Callable[[Network, Tensor, str, Tensor | None], dict[str, Run]]
+Load = Callable[[Path, str], Outputs]
+"""(folder, precision)"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Backend:
     None but for int8.
     """
 
-    prepare: Callable[[Network, Tensor, str, Tensor | None], dict[str, Run]]
+    prepare: Prepare
     precisions: tuple[str, ...] = ("float32",)
     package: str | None = None
     """what must be installed besides torch"""
@@ -33,6 +40,10 @@ class Backend:
     """the extra of this package that installs it"""
     automatic: bool = True
     """whether ``backend="auto"`` tries it"""
+    load: Load | None = None
+    """reads what was prepared, where that is files (``through_files``) and so can be saved"""
+    runs_code: bool = False
+    """whether reading these files runs code that is in them"""
 
     def installed(self) -> bool:
         """Whether the package that it needs is there."""
@@ -45,4 +56,54 @@ class Backend:
             raise ImportError(f"This back end needs {self.package}: pip install {install}.")
 
 
+class FromFiles:
+    """A ``Run`` that was read from files, which stay on disk as long as it: it can be saved."""
+
+    def __init__(
+        self, folder: tempfile.TemporaryDirectory[str], outputs: Outputs, single: bool
+    ) -> None:
+        self._folder = folder
+        self._outputs = outputs
+        self.single = single
+        """whether the network gives one tensor, not a list"""
+
+    def __call__(self, images: Tensor) -> Any:
+        found = self._outputs(images.contiguous())
+        return found[0] if self.single else found
+
+    def files(self) -> dict[str, bytes]:
+        """Their contents by name."""
+        return {each.name: each.read_bytes() for each in sorted(Path(self._folder.name).iterdir())}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the files."""
+        return sum(each.stat().st_size for each in Path(self._folder.name).iterdir())
+
+
+def through_files(
+    write: Callable[[Network, Tensor, str, Tensor | None, Path], None], load: Load
+) -> Prepare:
+    """A ``prepare`` of a function that writes files into a folder, and one that reads them."""
+
+    def prepare(
+        model: Network, example: Tensor, precision: str, calibration: Tensor | None
+    ) -> dict[str, Run]:
+        folder = tempfile.TemporaryDirectory(prefix="deployed-")
+        write(model, example, precision, calibration, Path(folder.name))
+        outputs = load(Path(folder.name), precision)
+        return {"NCHW": FromFiles(folder, outputs, single=model.out_indices is None)}
+
+    return prepare
+
+
 BACKENDS: Registry[Backend] = Registry("backend")
+
+
+def cannot_be_saved(name: str) -> ValueError:
+    """The error for a back end whose networks are no files."""
+    able = " and ".join(repr(each) for each in BACKENDS if BACKENDS[each].load is not None)
+    return ValueError(
+        f"backend={name!r} cannot be saved: what it prepares (packed weights, compiled code) lives "
+        f"in its process alone. {able} can; optimize_for_inference(..., savable=True) chooses."
+    )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -13,36 +11,44 @@ from ...export import FORMATS
 from ...export.formats import load_openvino
 from ...network import Network
 from ...quantize import quantize
-from .base import BACKENDS, Backend, Run
+from .base import BACKENDS, Backend, Outputs, through_files
 
 
-def _prepare(
-    to: str, model: Network, example: Tensor, precision: str, calibration: Tensor | None
-) -> dict[str, Run]:
-    form = FORMATS[to]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"network{form.suffix}"
-        if precision == "int8":
-            assert calibration is not None
-            quantize(model, calibration, path)
-        else:
-            form.write(model, example, path, True)
-        load = partial(load_openvino, precision="bf16") if precision == "bfloat16" else form.load
-        outputs = load(path)
-    single = model.out_indices is None
-
-    def run(images: Tensor) -> Any:
-        found = outputs(images.contiguous())
-        return found[0] if single else found
-
-    return {"NCHW": run}
+def _write(
+    to: str,
+    model: Network,
+    example: Tensor,
+    precision: str,
+    calibration: Tensor | None,
+    folder: Path,
+) -> None:
+    path = _path(to, folder)
+    if precision == "int8":
+        assert calibration is not None
+        quantize(model, calibration, path)
+    else:
+        FORMATS[to].write(model, example, path, True)
 
 
-BACKENDS.register(
-    "onnxruntime",
-    Backend(partial(_prepare, "onnx"), ("float32", "int8"), "onnxruntime", "export"),
-)
+def _load(to: str, folder: Path, precision: str) -> Outputs:
+    path = _path(to, folder)
+    if precision == "bfloat16":
+        return load_openvino(path, precision="bf16")
+    return FORMATS[to].load(path)
+
+
+def _path(to: str, folder: Path) -> Path:
+    return folder / f"network{FORMATS[to].suffix}"
+
+
+def _backend(to: str, precisions: tuple[str, ...], package: str, extra: str) -> Backend:
+    load = partial(_load, to)
+    prepare = through_files(partial(_write, to), load)
+    return Backend(prepare, precisions, package, extra, load=load)
+
+
+BACKENDS.register("onnxruntime", _backend("onnx", ("float32", "int8"), "onnxruntime", "export"))
 BACKENDS.register(
     "openvino",
-    Backend(partial(_prepare, "openvino"), ("float32", "bfloat16", "int8"), "openvino", "openvino"),
+    _backend("openvino", ("float32", "bfloat16", "int8"), "openvino", "openvino"),
 )

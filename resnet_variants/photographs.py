@@ -48,7 +48,8 @@ def _jpeg(data: bytes) -> Tensor:
     except ImportError:  # it is to leave torchvision some day
         return _other(data)
     buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    return decode_jpeg(buffer, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+    image: Tensor = decode_jpeg(buffer, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+    return image
 
 
 def _other(data: bytes) -> Tensor:

@@ -57,7 +57,7 @@ def _pretrained_cfg(name: str, weights: Weights | None) -> PretrainedCfg:
 
 def _cfg_of(model: Network, name: str) -> dict[str, Any]:
     """The same of a network that was made: its own sizes and names of layers."""
-    cfg = _pretrained_cfg(name, weights_of(model)).to_dict()
+    cfg: dict[str, Any] = _pretrained_cfg(name, weights_of(model)).to_dict()
     cfg["pool_size"] = (model.feature_info[-1].size(cfg["input_size"][1]),) * 2
     cfg["first_conv"] = next(n for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
     return cfg

@@ -164,7 +164,8 @@ def peer_network(peer: str, name: str) -> nn.Module | None:
 
         if known not in torchvision.models.list_models(module=torchvision.models):
             return None
-        return torchvision.models.get_model(known, weights=None).eval()
+        model: nn.Module = torchvision.models.get_model(known, weights=None)
+        return model.eval()
     from pytorchcv.model_provider import get_model
 
     return get_model(known).eval() if (peer, name) in _PEER_NAMES else None

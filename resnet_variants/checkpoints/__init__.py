@@ -10,8 +10,9 @@ from .catalogue import Weights, list_weights, weights_info
 from .dialects import DIALECTS
 from .errors import CheckpointError, MismatchError
 from .files import read_checkpoint, write_checkpoint
-from .loading import LoadReport, export_state_dict, load_checkpoint
+from .loading import export_state_dict, load_checkpoint
 from .models import create_with_weights, load, save
+from .report import LoadReport
 
 __all__ = [
     "DIALECTS",

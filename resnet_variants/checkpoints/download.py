@@ -145,7 +145,8 @@ def _most(weights: Weights) -> int:
     """Bytes that a file of these weights can have: with averages and an optimizer's state, in
     float64. A server that sends more sends something else."""
     model = build_on(model_config(weights.model).replace(**weights.changes), device="meta")
-    return 3 * 8 * sum(tensor.numel() for tensor in model.state_dict().values()) + (1 << 26)
+    numbers: int = sum(tensor.numel() for tensor in model.state_dict().values())
+    return 3 * 8 * numbers + (1 << 26)
 
 
 def _download(weights: Weights, cache: Path, progress: bool) -> None:

@@ -116,7 +116,10 @@ def _run(name: str, *args: str) -> int:
 def _load(name: str, command: Command) -> Callable[..., Any]:
     module, function = command.target.split(":")
     try:
-        return getattr(importlib.import_module(f"{__package__}.{module}"), function)
+        found: Callable[..., Any] = getattr(
+            importlib.import_module(f"{__package__}.{module}"), function
+        )
+        return found
     except ModuleNotFoundError as error:
         if command.extra is None or (error.name or "").startswith("resnet_variants"):
             raise

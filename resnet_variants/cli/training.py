@@ -179,7 +179,7 @@ def report(
 def _is_main() -> bool:
     from accelerate import PartialState
 
-    return PartialState().is_main_process
+    return bool(PartialState().is_main_process)
 
 
 def _show(found: Report, out: Path, json: bool) -> None:

@@ -42,7 +42,9 @@ class _Erase(nn.Module):
         self.of_floats = v2.RandomErasing(probability, value=list(mean))
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.of_bytes(image) if image.dtype == torch.uint8 else self.of_floats(image)
+        erase = self.of_bytes if image.dtype == torch.uint8 else self.of_floats
+        erased: Tensor = erase(image)
+        return erased
 
 
 def training_size(recipe: Recipe, epoch: int, side: int) -> int:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..choices import Registry, unknown
 
-Augmentation = Callable[[tuple[int, int], tuple[float, ...]], Callable[[Tensor], Tensor]]
+Transform = Callable[[Tensor], Tensor]
+Augmentation = Callable[[tuple[int, int], tuple[float, ...]], Transform]
 """the size (H, W) that the network sees, and the mean colour in [0, 1], to a function of an image
 (C, H, W), uint8, to one; it draws from torch's generator"""
 
@@ -27,17 +28,19 @@ def register_augmentation(name: str) -> Callable[[Augmentation], Augmentation]:
 
 
 @register_augmentation("randaugment")
-def _randaugment(size: tuple[int, int], mean: tuple[float, ...]) -> Callable[[Tensor], Tensor]:
+def _randaugment(size: tuple[int, int], mean: tuple[float, ...]) -> Transform:
     from torchvision.transforms import v2
 
-    return v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR)
+    policy: Transform = v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR)
+    return policy
 
 
 @register_augmentation("trivialaugment")
-def _trivialaugment(size: tuple[int, int], mean: tuple[float, ...]) -> Callable[[Tensor], Tensor]:
+def _trivialaugment(size: tuple[int, int], mean: tuple[float, ...]) -> Transform:
     from torchvision.transforms import v2
 
-    return v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)
+    policy: Transform = v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)
+    return policy
 
 
 def check_augmentation(name: str) -> None:
@@ -51,9 +54,7 @@ def check_augmentation(name: str) -> None:
         raise ValueError(f"auto_augment={name!r} needs timm installed.")
 
 
-def make_augmentation(
-    name: str, size: tuple[int, int], mean: tuple[float, ...]
-) -> Callable[[Tensor], Tensor]:
+def make_augmentation(name: str, size: tuple[int, int], mean: tuple[float, ...]) -> Transform:
     """The augmentation ``name``."""
     return AUGMENTATIONS[name](size, mean) if name in AUGMENTATIONS else _OfTimm(name, size, mean)
 
@@ -86,7 +87,8 @@ class _OfTimm(nn.Module):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         try:
-            return F.pil_to_tensor(self.policy(F.to_pil_image(image)))
+            augmented: Tensor = F.pil_to_tensor(self.policy(F.to_pil_image(image)))
+            return augmented
         finally:
             random.setstate(old)
             np.random.set_state(old_numpy)  # noqa: NPY002

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..choices import Registry
 
@@ -44,10 +44,10 @@ def _of_accelerate(name: str) -> MakeTracker:
         for kind in filter_trackers([name], folder):
             of_kind = LOGGER_TYPE_TO_CLASS[str(kind)]
             where = {"logging_dir": folder} if of_kind.requires_logging_directory else {}
-            tracker = of_kind(run, **where)
+            tracker: Any = of_kind(run, **where)
             if hasattr(tracker, "start"):
                 tracker.start()
-            return tracker
+            return cast(Tracker, tracker)
         raise ValueError(f"track={name!r} needs the package {name} installed.")
 
     return make

@@ -54,7 +54,8 @@ def gaussian_blur(image: Tensor, level: int) -> Tensor:
 
     sigma = (0.4, 0.6, 0.7, 0.8, 1.0)[level] * max(image.shape[-2:]) / 32
     side = 2 * int(3 * sigma + 0.5) + 1
-    return F.gaussian_blur(image, [side, side], [sigma, sigma])
+    blurred: Tensor = F.gaussian_blur(image, [side, side], [sigma, sigma])
+    return blurred
 
 
 @CORRUPTIONS.register("contrast")
@@ -89,4 +90,5 @@ def jpeg(image: Tensor, level: int) -> Tensor:
     file = io.BytesIO()
     quality = (80, 65, 58, 50, 40)[level]
     F.to_pil_image(image).save(file, "jpeg", quality=quality)
-    return F.pil_to_tensor(Image.open(file)).to(image.dtype) / 255
+    again: Tensor = F.pil_to_tensor(Image.open(file))
+    return again.to(image.dtype) / 255

@@ -66,7 +66,7 @@ class CpuSyncBatchNorm2d(nn.BatchNorm2d):
             with torch.no_grad():
                 self.running_mean.lerp_(mean, rate)
                 self.running_var.lerp_(var * count / (count - 1), rate)
-        out = centred * (var + self.eps).rsqrt().view(1, -1, 1, 1)
+        out: Tensor = centred * (var + self.eps).rsqrt().view(1, -1, 1, 1)
         if self.affine:
             out = out * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
         return out
@@ -88,7 +88,8 @@ def distribute(network: nn.Module, accelerator: Accelerator, recipe: Recipe) -> 
     if recipe.sharding == "ddp":
         if accelerator.num_processes == 1:
             return network.to(accelerator.device)
-        return accelerator.prepare_model(network)
+        wrapped: nn.Module = accelerator.prepare_model(network)
+        return wrapped
     return shard(network, accelerator)
 
 

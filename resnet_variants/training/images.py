@@ -79,7 +79,7 @@ class Images(Dataset[Batch]):
 
         row = int(self.rows[position])
         try:
-            image = F.to_image(self.source[row][0]).as_subclass(Tensor)
+            image: Tensor = F.to_image(self.source[row][0]).as_subclass(Tensor)
         except Exception as error:
             raise ValueError(f"{self.name(position)}: {type(error).__name__}: {error}") from error
         if self.cache is not None:
@@ -168,7 +168,8 @@ class Images(Dataset[Batch]):
         state = draws.get_state()
         draws.manual_seed(zlib.crc32(f"{self.seed}.{epoch}.{position}".encode()))
         try:
-            return transform(image)
+            transformed: Tensor = transform(image)
+            return transformed
         finally:
             draws.set_state(state)
 

@@ -94,7 +94,8 @@ class Learner:
 
     def mean_loss(self) -> Tensor:
         """The sum of the epoch's losses, of all processes."""
-        return self.accelerator.reduce(self.loss, "mean")
+        loss: Tensor = self.accelerator.reduce(self.loss, "mean")
+        return loss
 
     def average(self, step: int, rising: float) -> None:
         """Let the averaged weights, if there are any, follow after a step; until the step

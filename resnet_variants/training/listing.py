@@ -260,7 +260,8 @@ def by_position(source: Any) -> Dataset[Any]:
     if hasattr(source, "features") and hasattr(source, "cast_column") and hasattr(source, "select"):
         return Columns(source)
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
-        return source
+        own: Dataset[Any] = source
+        return own
     if hasattr(source, "__iter__"):
         return Kept(source)
     raise ValueError(f"train_set and test_set must be data sets, not {type(source).__name__}.")

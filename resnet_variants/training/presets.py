@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from .recipe import PRESETS, Recipe
+from .recipe import PRESETS as PRESETS
+from .recipe import Recipe
 
 PRESETS.register("digits", Recipe())
 PRESETS.register("demo", Recipe(epochs=8))

@@ -208,7 +208,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     path = folder / RESULT
     if not path.exists():
         return None
-    found = _part(path, read_json(path))
+    found: dict[str, Any] = _part(path, read_json(path))
     if (digest := found.pop("digest", None)) is not None and state_digest(found) != digest:
         raise ValueError(f"{path} is damaged (its checksum is another): {_ANEW}")
     _part(path, found, "config", "recipe", "history", "shape")

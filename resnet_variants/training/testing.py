@@ -224,4 +224,5 @@ class _Mirrored(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return (self.network(images) + self.network(images.flip(3))) / 2
+        both: Tensor = self.network(images) + self.network(images.flip(3))
+        return both / 2

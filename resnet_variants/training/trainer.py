@@ -277,7 +277,7 @@ class Trainer(Learner):
         """Top-1 on the test images, corrupted."""
         transform = evaluation_transform(self.recipe, name)
         loader = self._test_loader(self.data.test.with_transform(transform))
-        return self.test(loader)["top1"]
+        return float(self.test(loader)["top1"])
 
     def _test_loader(self, images: Images) -> DataLoader[Any]:
         world = self.accelerator.num_processes

@@ -340,7 +340,7 @@ def test_every_entry_on_the_meta_device(name: str) -> None:
         (V1, dict(groups=8), "adds 48 channels|multiple of groups=8"),
         (V1, dict(widths=(60, 60, 120)), "positive multiple"),
         (V1, dict(widths=(60, 120)), "widths=.*3 stages"),
-        (V1, dict(width=0), "width must be a positive factor, not 0"),
+        (V1, dict(width=0), r"width must be in \[0.05, 100\], not 0"),
         (V1, dict(shuffle_at="befor"), "Did you mean 'before'"),
         (V1, dict(shuffle_order="papers"), "Did you mean 'paper'"),
         (V2, dict(widths=(32, 63, 128)), "63 does not divide into halves"),

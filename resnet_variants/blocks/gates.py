@@ -93,17 +93,9 @@ def _with_norm(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_gate(
-    attention: AttentionValue,
-    args: Mapping[str, Any],
-    channels: int,
-    in_channels: int,
-    *,
-    norm: NormFactory,
+    attention: AttentionValue, args: Mapping[str, Any], channels: int, *, norm: NormFactory
 ) -> nn.Module | None:
-    """Build a gate for ``channels``, in a unit of ``in_channels``.
-
-    One of the user's own is tried: it must keep the shape.
-    """
+    """Build a gate for ``channels``. One of the user's own is tried: it must keep the shape."""
     gate = resolve_gate(attention)
     if gate is None:
         return None

@@ -6,29 +6,29 @@ Inception-ResNet-v2 (Szegedy et al., AAAI 2017) at the end of each residual bran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from itertools import accumulate
+from typing import ClassVar
 
 from torch import nn
 
-from ..blocks.drop_path import drop_path_rates
-from ..blocks.gates import GateFactory, check_gate, make_gate
-from ..blocks.head import Head
 from ..blocks.inception import Concat, Enlarge, Inception, MaxPoolUp, ScaledResidual
-from ..blocks.layers import ConvNormAct, act_factory, norm_factory
+from ..blocks.layers import ConvNormAct
 from ..blocks.stems import Stem
 from ..choices import check_choice
-from ..config import NetworkConfig, register_builder
+from ..config import register_builder
 from ..fields import MOST_UNITS, bounded
-from ..network import Network, StageInfo
+from ..network import Network
+from .staged import Parts, Place, Stage, StagedConfig, build_staged
 
 # Channels of a block's branches: 1x1; reduction and 3x3; reduction and two 3x3; pooling's 1x1.
 # Without 1x1 the block strides and the pooling has no convolution. "max" pools by the maximum.
+# None: Caffe's pooling, by which the first stage of blocks strides.
 Widths = tuple[int, tuple[int, int], tuple[int, int], int, str]
-BN_INCEPTION: tuple[tuple[Widths, ...], ...] = (
-    ((64, (64, 64), (64, 96), 32, "avg"), (64, (64, 96), (64, 96), 64, "avg")),
+BN_INCEPTION: tuple[tuple[Widths | None, ...], ...] = (
+    (None, (64, (64, 64), (64, 96), 32, "avg"), (64, (64, 96), (64, 96), 64, "avg")),
     (
         (0, (128, 160), (64, 96), 0, "max"),
         (224, (64, 96), (96, 128), 128, "avg"),
@@ -43,30 +43,23 @@ BN_INCEPTION: tuple[tuple[Widths, ...], ...] = (
     ),
 )
 
+Conv = Callable[..., ConvNormAct]
+Window = tuple[int, int, int]
 # Kernel, stride and padding of Inception-ResNet-v2's first convolutions
 STEM_WINDOWS = ((3, 2, 0), (3, 1, 0), (3, 1, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class InceptionConfig(NetworkConfig):
-    """What the Inception networks share."""
+class InceptionConfig(StagedConfig):
+    """What the Inception networks share. The gate is on every block."""
+
+    undilatable: ClassVar[str] = "Inception's poolings stride beside its convolutions"
 
     stem: str = "imagenet"
     """``imagenet`` (the paper's), ``cifar`` (a 3x3 that reduces nothing)"""
-    attention: str | GateFactory | None = None
-    """a gate on every block: a registered name or a module class"""
-    attention_args: Mapping[str, Any] = field(default_factory=dict)
-    """the gate's own arguments"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check_shapes(self) -> None:
         check_choice("stem", self.stem, ("imagenet", "cifar"))
-        check_gate(self.attention, self.attention_args)
-        if self.output_stride != 32:
-            raise ValueError(
-                f"output_stride={self.output_stride}: Inception's poolings stride beside its "
-                "convolutions, so its stages cannot be dilated."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +77,14 @@ class BNInceptionConfig(InceptionConfig):
             raise ValueError(
                 f"drop_path_rate={self.drop_path_rate}: BN-Inception has no residual branch."
             )
+        if isinstance(self.attention, tuple) and self.attention[0] not in (None, "none"):
+            raise ValueError(
+                f"attention={self.attention!r}: BN-Inception's first stage has no block for a gate."
+            )
+
+    @property
+    def stage_count(self) -> int:
+        return 1 + len(BN_INCEPTION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,47 +98,57 @@ class InceptionResNetConfig(InceptionConfig):
     scales: tuple[float, float, float] = (0.17, 0.10, 0.20)
     """what each resolution's residual branches are multiplied with"""
 
+    @property
+    def stage_count(self) -> int:
+        return len(self.layers)
+
 
 @register_builder(BNInceptionConfig)
 def build_bn_inception(config: BNInceptionConfig) -> Network:
     """The network that ``config`` describes."""
-    norm = norm_factory(config.norm_layer, config.norm_args)
-    act = act_factory(config.act_layer)
-    conv = partial(ConvNormAct, bias=config.conv_bias, norm=norm, act=act)
+    parts = Parts(config, 0)
+    conv = partial(parts.conv, bias=config.conv_bias)
     cifar = config.stem == "cifar"
-
-    def gate(channels: int) -> nn.Module | None:
-        return make_gate(config.attention, config.attention_args, channels, channels, norm=norm)
-
     stem = Stem(
         [conv(config.in_chans, 64, 3) if cifar else conv(config.in_chans, 64, 7, stride=2)],
-        None if cifar else _pool(),
+        None if cifar else _caffe_pool(),
         out_channels=64,
         conv_reduction=1 if cifar else 2,
     )
-    stages: list[nn.Module] = [nn.Sequential(nn.Sequential(conv(64, 64), conv(64, 192, 3)))]
-    info, channels, reduction = [StageInfo(192, stem.reduction)], 192, stem.reduction
-    for i, widths in enumerate(BN_INCEPTION):
-        units: list[nn.Module] = [_pool()] if i == 0 else []
-        for one, three, five, pool, kind in widths:
-            units.append(_bn_block(channels, one, three, five, pool, kind, conv, gate))
-            channels = (one or channels) + three[1] + five[1] + pool
-        reduction *= 2
-        stages.append(nn.Sequential(*units))
-        info.append(StageInfo(channels, reduction, rounds_down=i == 0))
-    return Network(stem, stages, _head(config, channels), config, stage_info=info)
+    stages = [Stage((192,))]
+    for rows in BN_INCEPTION:
+        widths = accumulate(rows, _block_width, initial=stages[-1].widths[-1])
+        stages.append(Stage(tuple(widths)[1:], rounds_down=None in rows))
+
+    def unit(parts: Parts, place: Place) -> nn.Module:
+        if place.stage == 0:
+            return nn.Sequential(conv(64, 64), conv(64, 192, 3))
+        row = BN_INCEPTION[place.stage - 1][place.index]
+        if row is None:
+            return _caffe_pool()
+        branches = _bn_branches(place.in_channels, *row, conv)
+        return Inception(branches, parts.gate(place.out_channels, place))
+
+    return build_staged(parts, stages, unit, stem=stem, first_stride=1)
 
 
-def _bn_block(
+def _block_width(channels: int, row: Widths | None) -> int:
+    """What a block gives of ``channels``."""
+    if row is None:
+        return channels
+    one, three, five, pool, _ = row
+    return (one or channels) + three[1] + five[1] + pool
+
+
+def _bn_branches(
     channels: int,
     one: int,
     three: tuple[int, int],
     five: tuple[int, int],
     pool: int,
     kind: str,
-    conv: Any,
-    gate: Any,
-) -> Inception:
+    conv: Conv,
+) -> list[nn.Module]:
     stride = 1 if one else 2
     branches: list[nn.Module] = [conv(channels, one)] if one else []
     branches += [
@@ -148,26 +159,14 @@ def _bn_block(
             conv(five[1], five[1], 3, stride=stride),
         ),
     ]
-    if pool:
-        pooling = nn.MaxPool2d if kind == "max" else nn.AvgPool2d
-        branches.append(nn.Sequential(pooling(3, 1, padding=1), conv(channels, pool)))
-    else:
-        branches.append(MaxPoolUp())
-    return Inception(branches, gate((one or channels) + three[1] + five[1] + pool))
+    if not pool:
+        return [*branches, MaxPoolUp()]
+    pooling = nn.MaxPool2d if kind == "max" else nn.AvgPool2d
+    return [*branches, nn.Sequential(pooling(3, 1, padding=1), conv(channels, pool))]
 
 
-def _pool() -> nn.MaxPool2d:
-    return nn.MaxPool2d(3, 2, ceil_mode=True)  # Caffe's
-
-
-def _head(config: InceptionConfig, channels: int, final: nn.Module | None = None) -> Head:
-    return Head(
-        channels,
-        config.num_classes,
-        final=final,
-        global_pool=config.global_pool,
-        drop_rate=config.drop_rate,
-    )
+def _caffe_pool() -> nn.MaxPool2d:
+    return nn.MaxPool2d(3, 2, ceil_mode=True)
 
 
 @register_builder(InceptionResNetConfig)
@@ -177,11 +176,8 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
     Its convolutions that stride do not pad; a map smaller than their window is enlarged by
     zeros, so that images under 75 pixels work, too.
     """
-    norm = norm_factory(config.norm_layer, config.norm_args)
-    act = act_factory(config.act_layer)
-    conv = partial(ConvNormAct, norm=norm, act=act)
-    rates = drop_path_rates(config.drop_path_rate, sum(config.layers) + 1)
-    cifar = config.stem == "cifar"
+    parts = Parts(config, sum(config.layers) + 1)
+    conv, cifar = parts.conv, config.stem == "cifar"
 
     def unpadded(i: int, o: int, stride: int = 1) -> nn.Sequential:
         return nn.Sequential(Enlarge(), conv(i, o, 3, stride=stride, padding=0))
@@ -189,27 +185,8 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
     def pool() -> nn.Sequential:
         return nn.Sequential(Enlarge(), nn.MaxPool2d(3, 2))
 
-    def units(
-        n: int, channels: int, scale: float, make: Any, last: bool = False
-    ) -> list[nn.Module]:
-        made: list[nn.Module] = []
-        for i in range(n):
-            branches, width = make(conv, channels)
-            end = last and i == n - 1  # the last unit is not scaled, nor activated
-            gate = make_gate(config.attention, config.attention_args, channels, channels, norm=norm)
-            made.append(
-                ScaledResidual(
-                    branches,
-                    width,
-                    channels,
-                    scale=1.0 if end else scale,
-                    attention=gate,
-                    drop_path=rates.pop(0),
-                    act=None if end else act,
-                )
-            )
-        return made
-
+    # Unpadded windows cost sizes that a reduction does not say: each stage has all up to its end.
+    windows: tuple[Window, ...] = ()
     if cifar:
         stem = Stem(
             [conv(config.in_chans, 32, 3), conv(32, 32, 3), conv(32, 64, 3)],
@@ -227,6 +204,7 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
             conv_windows=STEM_WINDOWS,
         )
         start = [conv(64, 80), unpadded(80, 192), pool()]
+        windows = (*STEM_WINDOWS, (3, 2, 0), (3, 1, 0), (3, 2, 0))
     mixed_5b = Concat(
         [
             conv(192, 96),
@@ -250,31 +228,46 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
             pool(),
         ]
     )
+    # What a stage begins with, and the branches of the residual units behind it
+    starts = ([*start, mixed_5b], [mixed_6a], [mixed_7a])
+    branches_of = (_block35, _block17, _block8)
     first, second, third = config.layers
-    stages = [
-        nn.Sequential(*start, mixed_5b, *units(first, 320, config.scales[0], _block35)),
-        nn.Sequential(mixed_6a, *units(second, 1088, config.scales[1], _block17)),
-        nn.Sequential(mixed_7a, *units(third + 1, 2080, config.scales[2], _block8, last=True)),
-    ]
-    reduction = stem.reduction * (1 if cifar else 2)
-    # Unpadded windows cost sizes that a reduction does not say: they are in ``windows``.
-    windows: tuple[tuple[int, int, int], ...] = ()
-    if not cifar:
-        windows = (*STEM_WINDOWS, (3, 2, 0), (3, 1, 0), (3, 2, 0))
-    info = []
-    for i, channels in enumerate((320, 1088, 2080)):
-        if i:
-            reduction *= 2
-            windows += ((3, 2, 0),)
-        info.append(StageInfo(channels, reduction, windows=windows))
-    head = _head(config, 1536, final=conv(2080, 1536))
-    network = Network(stem, stages, head, config, stage_info=info)
+
+    def unit(parts: Parts, place: Place) -> nn.Module:
+        if place.index < len(starts[place.stage]):
+            return starts[place.stage][place.index]
+        branches, width = branches_of[place.stage](conv, place.in_channels)
+        end = place.last and place.last_stage  # that unit is not scaled, nor activated
+        return ScaledResidual(
+            branches,
+            width,
+            place.out_channels,
+            scale=1.0 if end else config.scales[place.stage],
+            attention=parts.gate(place.out_channels, place),
+            drop_path=parts.drop_path(),
+            act=None if end else parts.act,
+        )
+
+    halved = ((3, 2, 0),)
+    network = build_staged(
+        parts,
+        [
+            Stage((80, 192, 192) + (320,) * (1 + first), windows=windows),
+            Stage((1088,) * (1 + second), windows=windows + halved),
+            Stage((2080,) * (2 + third), windows=windows + halved * 2),
+        ],
+        unit,
+        stem=stem,
+        first_stride=1 if cifar else 2,
+        final=partial(conv, 2080, 1536),
+        final_width=1536,
+    )
     if not cifar:
         network.min_export_size = 75  # where no map is smaller than a window
     return network
 
 
-def _block35(conv: Any, channels: int) -> tuple[list[nn.Module], int]:
+def _block35(conv: Conv, channels: int) -> tuple[list[nn.Module], int]:
     branches = [
         conv(channels, 32),
         nn.Sequential(conv(channels, 32), conv(32, 32, 3)),
@@ -283,11 +276,11 @@ def _block35(conv: Any, channels: int) -> tuple[list[nn.Module], int]:
     return branches, 128
 
 
-def _block17(conv: Any, channels: int) -> tuple[list[nn.Module], int]:
+def _block17(conv: Conv, channels: int) -> tuple[list[nn.Module], int]:
     wide = nn.Sequential(conv(channels, 128), conv(128, 160, (1, 7)), conv(160, 192, (7, 1)))
     return [conv(channels, 192), wide], 384
 
 
-def _block8(conv: Any, channels: int) -> tuple[list[nn.Module], int]:
+def _block8(conv: Conv, channels: int) -> tuple[list[nn.Module], int]:
     wide = nn.Sequential(conv(channels, 192), conv(192, 224, (1, 3)), conv(224, 256, (3, 1)))
     return [conv(channels, 192), wide], 448

@@ -19,7 +19,7 @@ from ..choices import check_choice
 from ..config import check_count, register_builder
 from ..fields import MOST_UNITS, bounded
 from ..network import Network
-from .residual import ResidualConfig, StageShape, build_residual
+from .residual import ResidualConfig, StageShape, bottleneck, build_residual
 
 QUANTUM = 8
 ROUNDINGS = ("pycls", "torchvision")
@@ -89,20 +89,22 @@ class _GroupedConfig(ResidualConfig):
             return
         if self.se_ratio <= 0:
             raise ValueError(f"se_ratio must be over 0, not {self.se_ratio!r}: attention=None.")
-        if not any(resolve_gate(gate) is SE for gate in self.stage_attention):
+        if not any(resolve_gate(gate) is SE for gate in self.per_stage("attention")):
             raise ValueError(
                 f"se_ratio={self.se_ratio} is an SE gate's, and attention={self.attention!r}: "
                 "use attention='se'."
             )
-        if any({"hidden", "reduction"} & args.keys() for args in self.stage_attention_args):
+        if any({"hidden", "reduction"} & args.keys() for args in self.per_stage("attention_args")):
             raise ValueError(
                 f"se_ratio={self.se_ratio} and attention_args={self.attention_args!r} both give "
                 "the gate's hidden width: leave one out."
             )
 
     def gate_args(self, stage: int, in_channels: int) -> Mapping[str, Any]:
-        args = self.stage_attention_args[stage]
-        if resolve_gate(self.stage_attention[stage]) is not SE or {"hidden", "reduction"} & {*args}:
+        args = self.of_stage("attention_args", stage)
+        if resolve_gate(self.of_stage("attention", stage)) is not SE or {"hidden", "reduction"} & {
+            *args
+        }:
             return args
         ratio = 0.25 if self.se_ratio is None else self.se_ratio
         return {**args, "hidden": max(round(ratio * in_channels), 1)}
@@ -218,10 +220,10 @@ class RegNetConfig(_GroupedConfig):
 @register_builder(AnyNetConfig)
 def build_anynet(config: AnyNetConfig) -> Network:
     """The AnyNet that ``config`` describes."""
-    return build_residual(config)
+    return build_residual(config, bottleneck)
 
 
 @register_builder(RegNetConfig)
 def build_regnet(config: RegNetConfig) -> Network:
     """The RegNet that ``config`` describes."""
-    return build_residual(config)
+    return build_residual(config, bottleneck)

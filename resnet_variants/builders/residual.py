@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from torch import nn
 
 from ..blocks.convs import GIVEN, ConvFactory, mid_channels, resolve_conv
-from ..blocks.drop_path import drop_path_rates
-from ..blocks.gates import GateFactory, check_gate, make_gate
-from ..blocks.head import Head
-from ..blocks.layers import act_factory, check_args, norm_factory
-from ..blocks.residual import ATTENTION_AT
-from ..blocks.shortcuts import SHORTCUTS
-from ..blocks.stems import POOLS, STEMS, make_stem
+from ..blocks.layers import check_args
+from ..blocks.residual import ATTENTION_AT, BasicUnit, Bottleneck
+from ..blocks.shortcuts import SHORTCUTS, make_shortcut
+from ..blocks.stems import STEMS
 from ..choices import check_choice
-from ..config import NetworkConfig
-from ..fields import MOST, bounded
-from ..network import Network, StageInfo
-from .stages import StageSpec, UnitParts, dilated, make_stage
+from ..network import Network
+from .staged import Parts, Place, Stage, StemmedConfig, build_staged
 
 
 @dataclass(frozen=True)
@@ -39,16 +33,9 @@ class StageShape:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualConfig(NetworkConfig):
+class ResidualConfig(StemmedConfig):
     """A stem, stages of residual units, a head. Subclasses say what shape the stages have."""
 
-    stem: str = "conv7"
-    """``conv7``, ``deep`` (ResNet-C), ``deep64``, ``tiered``, ``conv3``,
-    ``conv3_pool``, ``cifar``"""
-    stem_width: int | None = bounded(None, least=8, most=MOST)
-    """channels that the stem gives; None: the stem's own"""
-    stem_pool: str = "max"
-    """``max`` (padded, torch), ``max_ceil`` (unpadded, rounded up: Caffe) or ``none``"""
     stride_with: str = "conv"
     """``conv``, or a 3x3 average pooling behind (``avg_after``) or before the 3x3"""
     shortcut: str = "conv"
@@ -57,25 +44,16 @@ class ResidualConfig(NetworkConfig):
     """what stands in for the 3x3: a registered name or a module class"""
     conv_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(default_factory=dict)
     """its own arguments, for instance ``{"scale": 4}``, or one such for each stage"""
-    attention: str | GateFactory | tuple[str | GateFactory | None, ...] | None = None
-    """gate: a registered name, a module class, None, or one of these for each stage"""
     attention_at: str = "standard"
     """``standard``, ``inner``, ``pre``, ``post``, ``identity`` (SE paper, Table 14), or
     ``between`` stages (BAM)"""
-    attention_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(default_factory=dict)
-    """the gate's own arguments, for instance ``{"reduction": 8}``, or one such for each stage"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("stem", self.stem, list(STEMS))
-        check_choice("stem_pool", self.stem_pool, POOLS)
         check_choice("stride_with", self.stride_with, ("conv", "avg_after", "avg_before"))
         check_choice("shortcut", self.shortcut, SHORTCUTS)
         check_choice("attention_at", self.attention_at, ATTENTION_AT)
-        self._check_shapes()
-        for gate, args in zip(self.stage_attention, self.stage_attention_args, strict=True):
-            check_gate(gate, args)
-        for args in self.stage_conv_args:
+        for args in self.per_stage("conv_args"):
             check_args("conv", self.conv, resolve_conv(self.conv), args, GIVEN)
         first = self.stage_shapes[0].out
         if self.shortcut == "pad" and self.stem_channels > first:
@@ -84,9 +62,6 @@ class ResidualConfig(NetworkConfig):
                 f"{self.stem_channels} to a first stage of {first}: lower stem_width."
             )
 
-    def _check_shapes(self) -> None:
-        """Refuse values from which no stages can be made."""
-
     @property
     def stage_shapes(self) -> tuple[StageShape, ...]:
         """The shape of each stage."""
@@ -94,108 +69,93 @@ class ResidualConfig(NetworkConfig):
 
     @property
     def stage_count(self) -> int:
-        """How many stages there are."""
         return len(self.stage_shapes)
-
-    def gate_args(self, stage: int, in_channels: int) -> Mapping[str, Any]:
-        """The arguments of the gate in a unit of ``in_channels``."""
-        return self.stage_attention_args[stage]
-
-    @property
-    def stem_channels(self) -> int:
-        """Channels that the stem gives to the first stage."""
-        return self.stem_width or STEMS[self.stem].width or self._own_width
 
     @property
     def _own_width(self) -> int:
-        """Width of a stem that has none of its own."""
-        return self.stage_shapes[0].out
-
-    @property
-    def has_attention(self) -> bool:
-        """Whether any stage has a gate."""
-        return any(gate not in (None, "none") for gate in self.stage_attention)
-
-    @property
-    def stage_attention(self) -> tuple[Any, ...]:
-        """The gate of each stage."""
-        return self.per_stage("attention")
-
-    @property
-    def stage_attention_args(self) -> tuple[Mapping[str, Any], ...]:
-        """The gate's arguments in each stage."""
-        return self.per_stage("attention_args")
-
-    @property
-    def stage_conv_args(self) -> tuple[Mapping[str, Any], ...]:
-        """The arguments of the ``conv`` part in each stage."""
-        return self.per_stage("conv_args")
-
-    def per_stage(self, name: str) -> tuple[Any, ...]:
-        """The field ``name`` as one value for each stage. ValueError for another number."""
-        value, stages = getattr(self, name), self.stage_count
-        if not isinstance(value, tuple):
-            return (value,) * stages
-        if len(value) != stages:
-            raise ValueError(f"{name}={value!r} has {len(value)} values for {stages} stages.")
-        return value
+        return STEMS[self.stem].width or self.stage_shapes[0].out
 
 
-def build_residual(config: ResidualConfig, **parts: Any) -> Network:
-    """The network that ``config`` describes; ``parts`` are more slots of ``UnitParts``."""
-    norm = norm_factory(config.norm_layer, config.norm_args)
-    act = act_factory(config.act_layer)
-    conv = resolve_conv(config.conv)
-    stem = make_stem(
-        config.stem,
-        config.in_chans,
-        width=config.stem_channels,
-        pool=config.stem_pool,
-        norm=norm,
-        act=act,
-    )
-    slots = UnitParts(
-        norm=norm,
-        act=act,
-        conv=conv,
-        stride_with=config.stride_with,
-        shortcut=config.shortcut,
-        attention_at=config.attention_at,
-        **parts,
-    )
+MakeUnit = Callable[[Parts, Place, StageShape], nn.Module]
+
+
+def build_residual(config: ResidualConfig, make_unit: MakeUnit) -> Network:
+    """The network that ``config`` describes, of units that ``make_unit`` makes."""
     shapes = config.stage_shapes
-    # A stem that reduces by 2 alone (conv3, or no pooling) leaves the first stage a stride.
-    strides = [2 if stem.reduction == 2 else 1] + [2] * (len(shapes) - 1)
-    plan = dilated(strides, stem.reduction, config.output_stride)
-    rates = drop_path_rates(config.drop_path_rate, sum(shape.depth for shape in shapes))
-    stages: list[nn.Module] = []
-    info, channels = [], stem.out_channels
-    for i, shape in enumerate(shapes):
-        conv_args = config.stage_conv_args[i]
-        spec = StageSpec(
-            depth=shape.depth,
-            out=shape.out,
-            mid=mid_channels(conv, shape.mid, dict(conv_args)),
-            stride=strides[i],
-            groups=shape.groups,
-            conv_args=conv_args,
-            dilate=plan[i]["dilate"],
-            dilation=plan[i]["dilation"],
-            last=i == len(shapes) - 1,
-            gate=partial(_make_gate, config, i, norm),
-        )
-        drop_paths = [rates.pop(0) for _ in range(shape.depth)]
-        stages.append(make_stage(spec, channels, drop_paths, slots))
-        channels = shape.out
-        info.append(StageInfo(channels, plan[i]["reduction"]))
-    head = Head(
-        channels, config.num_classes, global_pool=config.global_pool, drop_rate=config.drop_rate
+    return build_staged(
+        Parts(config, sum(shape.depth for shape in shapes)),
+        [Stage((shape.out,) * shape.depth) for shape in shapes],
+        lambda parts, place: make_unit(parts, place, shapes[place.stage]),
     )
-    return Network(stem, stages, head, config, stage_info=info)
 
 
-def _make_gate(
-    config: ResidualConfig, stage: int, norm: Any, channels: int, in_channels: int
-) -> nn.Module | None:
-    gate = config.stage_attention[stage]
-    return make_gate(gate, config.gate_args(stage, in_channels), channels, in_channels, norm=norm)
+def basic(parts: Parts, place: Place, shape: StageShape, *, shortcut_kernel: int = 1) -> nn.Module:
+    """Two 3x3."""
+    into, mid, out = place.in_channels, shape.mid, place.out_channels
+    return BasicUnit(
+        **_slots(parts, place, mid, shortcut_kernel),
+        conv1=parts.conv(into, mid, 3, stride=place.stride, dilation=place.dilation),
+        conv2=parts.conv(mid, out, 3, dilation=place.inner_dilation, act=False),
+    )
+
+
+def bottleneck(
+    parts: Parts,
+    place: Place,
+    shape: StageShape,
+    *,
+    shortcut_kernel: int = 1,
+    stride_in: str = "conv2",
+    reduce_first: int = 1,
+) -> nn.Module:
+    """1x1, the ``conv`` part, 1x1."""
+    config, stride = parts.config, place.stride
+    part, args = resolve_conv(config.conv), config.of_stage("conv_args", place.stage)
+    mid = mid_channels(part, shape.mid, args)
+    narrow = mid // reduce_first
+    pooled, in_first = config.stride_with != "conv", stride_in == "conv1"
+    # ResNeSt and SCNet-v1d pool in the first unit of each stage that strides by design, also
+    # where dilation took the stride away: a 3x3 average then, with stride 1.
+    pools = pooled and place.designed_stride > 1
+    pool = nn.AvgPool2d(3, stride, padding=1) if pools else None
+    return Bottleneck(
+        **_slots(parts, place, mid, shortcut_kernel),
+        conv1=parts.conv(place.in_channels, narrow, stride=stride if in_first else 1),
+        conv2=part(
+            narrow,
+            mid,
+            stride=1 if in_first or pooled else stride,
+            dilation=place.dilation,
+            groups=shape.groups,
+            first=place.index == 0,
+            norm=parts.norm,
+            act=parts.act,
+            **args,
+        ),
+        conv3=parts.conv(mid, place.out_channels, act=False),
+        pool_before=pool if config.stride_with == "avg_before" else None,
+        pool_after=pool if config.stride_with == "avg_after" else None,
+    )
+
+
+def _slots(parts: Parts, place: Place, mid: int, shortcut_kernel: int) -> dict[str, Any]:
+    """What all kinds of unit have: shortcut, gate, activation, stochastic depth."""
+    into, out = place.in_channels, place.out_channels
+    at: str | None = parts.config.attention_at
+    if at == "between":
+        at = "post" if place.last and not place.last_stage else None
+    gated = {"pre": into, "identity": into, "inner": mid}.get(at or "", out)
+    return dict(
+        shortcut=make_shortcut(
+            parts.config.shortcut,
+            into,
+            out,
+            stride=place.stride,
+            kernel_size=shortcut_kernel if place.designed_stride > 1 else 1,
+            norm=parts.norm,
+        ),
+        act=parts.act,
+        attention=parts.gate(gated, place) if at else None,
+        attention_at=at or "standard",
+        drop_path=parts.drop_path(),
+    )

@@ -8,13 +8,15 @@ put a gate on the branch; SK-Net, ResNeSt, Res2Net and SCNet replace the 3x3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
+from ..blocks.stems import STEMS
 from ..choices import check_choice
 from ..config import check_count, register_builder
 from ..fields import MOST_UNITS, bounded
 from ..network import Network
-from .residual import ResidualConfig, StageShape, build_residual
+from .residual import ResidualConfig, StageShape, basic, bottleneck, build_residual
 
 BLOCKS = ("basic", "bottleneck")
 
@@ -94,7 +96,7 @@ class ResNetConfig(ResidualConfig):
 
     @property
     def _own_width(self) -> int:
-        return self.stage_widths[0]
+        return STEMS[self.stem].width or self.stage_widths[0]
 
     @property
     def stage_shapes(self) -> tuple[StageShape, ...]:
@@ -112,10 +114,12 @@ class ResNetConfig(ResidualConfig):
 @register_builder(ResNetConfig)
 def build_resnet(config: ResNetConfig) -> Network:
     """The network that ``config`` describes."""
-    return build_residual(
-        config,
-        basic=config.block == "basic",
-        stride_in=config.stride_in,
+    if config.block == "basic":
+        return build_residual(config, partial(basic, shortcut_kernel=config.shortcut_kernel))
+    unit = partial(
+        bottleneck,
         shortcut_kernel=config.shortcut_kernel,
+        stride_in=config.stride_in,
         reduce_first=config.reduce_first,
     )
+    return build_residual(config, unit)

@@ -7,65 +7,42 @@ untouched in every unit; its residual and SE forms are in the paper's appendix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
 from torch import nn
 
-from ..blocks.drop_path import drop_path_rates
-from ..blocks.gates import GateFactory, check_gate, make_gate
-from ..blocks.head import Head
-from ..blocks.layers import ActFactory, ConvNormAct, NormFactory, act_factory, norm_factory
+from ..blocks.layers import ConvNormAct
 from ..blocks.shuffle import SHUFFLE_ORDERS, ChannelShuffle, Join, ShuffleUnit, Split
-from ..blocks.stems import POOLS, STEMS, make_stem
 from ..choices import check_choice
-from ..config import NetworkConfig, check_count, register_builder
+from ..config import register_builder
 from ..fields import MOST, MOST_UNITS, bounded
-from ..network import Network, StageInfo
-from .stages import dilated
+from ..network import Network
+from .staged import Parts, Place, Stage, StemmedConfig, build_staged
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShuffleNetConfig(NetworkConfig):
-    """What both ShuffleNets have."""
+class ShuffleNetConfig(StemmedConfig):
+    """What both ShuffleNets have. The gate is on each branch, before its last activation."""
 
     layers: tuple[int, ...] = bounded((4, 8, 4), least=1, most=MOST_UNITS)
     """units of each stage"""
     stem: str = "conv3_pool"
     """``conv3_pool`` (the papers'), or another of the ResNets' stems, ``cifar`` for 32x32"""
-    stem_width: int | None = bounded(None, least=1, most=MOST)
-    """channels that the stem gives; None: the paper's"""
-    stem_pool: str = "max"
-    """``max`` (padded, torch), ``max_ceil`` (unpadded, rounded up: Caffe) or ``none``"""
     first_stride: int = 2
     """stride of the first stage; the 50- and 164-layer networks have 1, as ResNets"""
-    attention: str | GateFactory | None = None
-    """gate on each branch, before its last activation: a registered name or a module class"""
-    attention_args: Mapping[str, Any] = field(default_factory=dict)
-    """the gate's own arguments, for instance ``{"reduction": 2}``"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.layers, tuple) or not self.layers:
-            raise ValueError(f"layers must give the units of each stage, not {self.layers!r}.")
-        for depth in self.layers:
-            check_count("layers", depth, 1)
-        check_choice("stem", self.stem, list(STEMS))
-        check_choice("stem_pool", self.stem_pool, POOLS)
+    def _check_shapes(self) -> None:
         check_choice("first_stride", self.first_stride, (1, 2))
-        check_gate(self.attention, self.attention_args)
-
-    def _check_widths(self, widths: tuple[int, ...]) -> None:
-        if len(widths) != len(self.layers):
-            raise ValueError(f"widths={widths} for {len(self.layers)} stages.")
-        for width in widths:
-            check_count("widths", width, 4)
+        if not self.layers:
+            raise ValueError("layers must give the units of each stage, not ().")
+        if len(self.stage_widths) != len(self.layers):
+            raise ValueError(f"widths={self.stage_widths} for {len(self.layers)} stages.")
 
     @property
-    def stem_channels(self) -> int:
-        """Channels that the stem gives to the first stage."""
-        raise NotImplementedError(f"{type(self).__name__} must define stem_channels")
+    def stage_count(self) -> int:
+        return len(self.layers)
 
     @property
     def stage_widths(self) -> tuple[int, ...]:
@@ -83,11 +60,11 @@ class ShuffleNetV1Config(ShuffleNetConfig):
 
     builder: ClassVar[str] = "shufflenet_v1"
 
-    groups: int = 3
+    groups: int = bounded(3, least=1, most=MOST)
     """groups of the 1x1 convolutions"""
-    width: float = 1.0
+    width: float = bounded(1.0, least=0.05, most=100)
     """multiplies the channels; the published networks have 0.25 to 2"""
-    widths: tuple[int, ...] | None = None
+    widths: tuple[int, ...] | None = bounded(None, least=4, most=MOST)
     """channels of each stage; None: the paper's for these groups (its Table 1) times ``width``"""
     shuffle_at: str = "after"
     """``after`` the depthwise convolution (released code) or ``before`` it (paper)"""
@@ -96,11 +73,7 @@ class ShuffleNetV1Config(ShuffleNetConfig):
     pool_first: bool = True
     """units that stride put the pooled input before the branch's channels, or behind them"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("groups", self.groups, 1)
-        if isinstance(self.width, bool) or not 0 < self.width < 100:
-            raise ValueError(f"width must be a positive factor, not {self.width!r}.")
+    def _check_shapes(self) -> None:
         check_choice("shuffle_at", self.shuffle_at, ("after", "before"))
         check_choice("shuffle_order", self.shuffle_order, SHUFFLE_ORDERS)
         if self.widths is None and self.groups not in V1_WIDTHS:
@@ -108,7 +81,7 @@ class ShuffleNetV1Config(ShuffleNetConfig):
                 f"The paper has no widths for groups={self.groups}, only for "
                 f"{sorted(V1_WIDTHS)}: give widths, the channels of each stage."
             )
-        self._check_widths(self.stage_widths)
+        super()._check_shapes()
         channels = self.stem_channels
         for i, width in enumerate(self.stage_widths):
             new = width - channels
@@ -121,10 +94,8 @@ class ShuffleNetV1Config(ShuffleNetConfig):
             channels = width
 
     @property
-    def stem_channels(self) -> int:
+    def _own_width(self) -> int:
         """24 (48 from width 2 on, fewer below 1), rounded up to a multiple of the groups."""
-        if self.stem_width is not None:
-            return self.stem_width
         return _up(int(24 * min(self.width, 1)) if self.width < 2 else 48, self.groups)
 
     @property
@@ -144,9 +115,9 @@ class ShuffleNetV2Config(ShuffleNetConfig):
 
     builder: ClassVar[str] = "shufflenet_v2"
 
-    widths: tuple[int, ...] = (116, 232, 464)
+    widths: tuple[int, ...] = bounded((116, 232, 464), least=4, most=MOST)
     """channels of each stage"""
-    head_width: int = 1024
+    head_width: int = bounded(1024, least=1, most=MOST)
     """channels of the last 1x1 convolution, before the pooling"""
     downsample: str = "halves"
     """how the two branches of a unit that strides share the output: ``halves`` (torchvision), or
@@ -157,12 +128,10 @@ class ShuffleNetV2Config(ShuffleNetConfig):
     residual: bool = False
     """add a branch's input to its output, in units that do not stride"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_count("head_width", self.head_width, 1)
+    def _check_shapes(self) -> None:
+        super()._check_shapes()
         check_choice("downsample", self.downsample, ("halves", "keep"))
         check_choice("shuffle_at", self.shuffle_at, ("end", "start"))
-        self._check_widths(self.widths)
         channels = self.stem_channels
         for width in self.widths:
             if width % 2:
@@ -180,8 +149,8 @@ class ShuffleNetV2Config(ShuffleNetConfig):
             )
 
     @property
-    def stem_channels(self) -> int:
-        return self.stem_width or 24
+    def _own_width(self) -> int:
+        return 24
 
     @property
     def stage_widths(self) -> tuple[int, ...]:
@@ -193,140 +162,84 @@ def _up(channels: int, multiple: int) -> int:
     return -(-channels // multiple) * multiple
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a unit stands, and what follows from it."""
-
-    in_channels: int
-    out_channels: int
-    stride: int
-    dilation: int
-    first_in_stage: bool
-    first_of_all: bool
-    drop_path: float
-
-
 @register_builder(ShuffleNetV1Config)
 def build_shufflenet_v1(config: ShuffleNetV1Config) -> Network:
     """The network that ``config`` describes."""
-    return _build(config, _v1_unit)
+    return build_staged(
+        Parts(config, sum(config.layers)),
+        _stages(config),
+        _v1_unit,
+        first_stride=config.first_stride,
+    )
 
 
 @register_builder(ShuffleNetV2Config)
 def build_shufflenet_v2(config: ShuffleNetV2Config) -> Network:
     """The network that ``config`` describes."""
-    return _build(config, _v2_unit, head_width=config.head_width)
+    parts, width = Parts(config, sum(config.layers)), config.head_width
+    return build_staged(
+        parts,
+        _stages(config),
+        _v2_unit,
+        first_stride=config.first_stride,
+        final=partial(parts.conv, config.widths[-1], width),
+        final_width=width,
+    )
 
 
-def _v1_unit(
-    config: ShuffleNetV1Config, place: _Place, norm: NormFactory, act: ActFactory
-) -> ShuffleUnit:
-    groups, first = config.groups, place.first_in_stage
+def _stages(config: ShuffleNetConfig) -> list[Stage]:
+    return [Stage((w,) * n) for n, w in zip(config.layers, config.stage_widths, strict=True)]
+
+
+def _v1_unit(parts: Parts, place: Place) -> ShuffleUnit:
+    config, first = parts.config, place.index == 0
+    groups, into = config.groups, place.in_channels
     mid = _up(place.out_channels // 4, groups)
     # Where it strides the pooled input joins the branch, which gives the other channels.
-    out = place.out_channels - (place.in_channels if first else 0)
+    out = place.out_channels - (into if first else 0)
     shuffle = ChannelShuffle(groups, config.shuffle_order)
     return ShuffleUnit(
-        conv1=ConvNormAct(
-            place.in_channels, mid, groups=1 if place.first_of_all else groups, norm=norm, act=act
-        ),
+        conv1=parts.conv(into, mid, groups=1 if first and place.stage == 0 else groups),
         shuffle_before=shuffle if config.shuffle_at == "before" else None,
-        conv2=_depthwise(mid, place, norm),
+        conv2=_depthwise(parts, place, mid),
         shuffle_after=shuffle if config.shuffle_at == "after" else None,
-        conv3=ConvNormAct(mid, out, groups=groups, norm=norm, act=None),
+        conv3=parts.conv(mid, out, groups=groups, act=False),
         projection=nn.AvgPool2d(3, place.stride, padding=1) if first else None,
         join=Join(reverse=not config.pool_first) if first else None,
         residual=not first,
-        act=act,
-        attention=_gate(config, out, place, norm),
-        drop_path=place.drop_path,
+        act=parts.act,
+        attention=parts.gate(out, place),
+        drop_path=parts.drop_path(),
     )
 
 
-def _v2_unit(
-    config: ShuffleNetV2Config, place: _Place, norm: NormFactory, act: ActFactory
-) -> ShuffleUnit:
-    mid, first = place.out_channels // 2, place.first_in_stage
-    kept = place.in_channels if first and config.downsample == "keep" else mid
+def _v2_unit(parts: Parts, place: Place) -> ShuffleUnit:
+    config, first = parts.config, place.index == 0
+    into, mid = place.in_channels, place.out_channels // 2
+    kept = into if first and config.downsample == "keep" else mid
     out = place.out_channels - kept
-    projection = nn.Sequential(
-        _depthwise(place.in_channels, place, norm),
-        ConvNormAct(place.in_channels, kept, norm=norm, act=act),
-    )
+    projection = nn.Sequential(_depthwise(parts, place, into), parts.conv(into, kept))
     return ShuffleUnit(
         split=None if first else Split(alternate=config.shuffle_at == "start"),
         projection=projection if first else None,
-        conv1=ConvNormAct(place.in_channels if first else mid, mid, norm=norm, act=act),
-        conv2=_depthwise(mid, place, norm),
-        conv3=ConvNormAct(mid, out, norm=norm, act=None),
+        conv1=parts.conv(into if first else mid, mid),
+        conv2=_depthwise(parts, place, mid),
+        conv3=parts.conv(mid, out, act=False),
         join=Join(alternate=config.shuffle_at == "end"),
         residual=config.residual and not first,
-        act=act,
-        attention=_gate(config, out, place, norm),
-        drop_path=place.drop_path,
+        act=parts.act,
+        attention=parts.gate(out, place),
+        drop_path=parts.drop_path(),
     )
 
 
-def _depthwise(channels: int, place: _Place, norm: NormFactory) -> ConvNormAct:
-    return ConvNormAct(
+def _depthwise(parts: Parts, place: Place, channels: int) -> ConvNormAct:
+    return parts.conv(
         channels,
         channels,
         3,
         stride=place.stride,
         dilation=place.dilation,
         groups=channels,
-        norm=norm,
-        act=None,
+        act=False,
     )
-
-
-def _gate(
-    config: ShuffleNetConfig, channels: int, place: _Place, norm: NormFactory
-) -> nn.Module | None:
-    return make_gate(
-        config.attention, config.attention_args, channels, place.in_channels, norm=norm
-    )
-
-
-def _build(config: Any, make_unit: Callable[..., nn.Module], head_width: int = 0) -> Network:
-    """Stem, stages whose first units stride, and a head with a 1x1 convolution if it has width."""
-    norm = norm_factory(config.norm_layer, config.norm_args)
-    act = act_factory(config.act_layer)
-    stem = make_stem(
-        config.stem,
-        config.in_chans,
-        width=config.stem_channels,
-        pool=config.stem_pool,
-        norm=norm,
-        act=act,
-    )
-    strides = [config.first_stride] + [2] * (len(config.layers) - 1)
-    plan = dilated(strides, stem.reduction, config.output_stride)
-    rates = iter(drop_path_rates(config.drop_path_rate, sum(config.layers)))
-    stages: list[nn.Module] = []
-    info, channels = [], stem.out_channels
-    for s, (depth, width) in enumerate(zip(config.layers, config.stage_widths, strict=True)):
-        units = []
-        for b in range(depth):
-            place = _Place(
-                in_channels=channels,
-                out_channels=width,
-                stride=strides[s] if b == 0 and not plan[s]["dilate"] else 1,
-                dilation=plan[s]["dilation"][min(b, 1)],
-                first_in_stage=b == 0,
-                first_of_all=s == b == 0,
-                drop_path=next(rates),
-            )
-            units.append(make_unit(config, place, norm, act))
-            channels = width
-        stages.append(nn.Sequential(*units))
-        info.append(StageInfo(channels, plan[s]["reduction"]))
-    final = ConvNormAct(channels, head_width, norm=norm, act=act) if head_width else None
-    head = Head(
-        head_width or channels,
-        config.num_classes,
-        final=final,
-        global_pool=config.global_pool,
-        drop_rate=config.drop_rate,
-    )
-    return Network(stem, stages, head, config, stage_info=info)

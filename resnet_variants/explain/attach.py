@@ -98,7 +98,7 @@ def attach_attention(
     like = next(model.parameters())
     attached = []
     for name, count in channels.items():
-        gate = make_gate(attention, args, count, count, norm=nn.BatchNorm2d)
+        gate = make_gate(attention, args, count, norm=nn.BatchNorm2d)
         assert gate is not None
         host = model.get_submodule(name)
         gate.to(device=like.device, dtype=like.dtype)

@@ -1,0 +1,234 @@
+"""Stem, stages of units, head: the one loop that builds every family.
+
+A family gives the channels of its units, and a function that makes the unit of a ``Place``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import nn
+
+from ..blocks.drop_path import drop_path_rates
+from ..blocks.gates import GateFactory, check_gate, make_gate
+from ..blocks.head import Head
+from ..blocks.layers import ConvNormAct, act_factory, norm_factory
+from ..blocks.stems import POOLS, STEMS, Stem, make_stem
+from ..choices import check_choice
+from ..config import NetworkConfig
+from ..fields import MOST, bounded
+from ..network import Network, StageInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedConfig(NetworkConfig):
+    """What all families have: stages whose units may have a gate."""
+
+    undilatable: ClassVar[str] = ""
+    """why a family's stages cannot be dilated, where they cannot"""
+
+    attention: str | GateFactory | tuple[str | GateFactory | None, ...] | None = None
+    """gate: a registered name, a module class, None, or one of these for each stage"""
+    attention_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(default_factory=dict)
+    """the gate's own arguments, for instance ``{"reduction": 8}``, or one such for each stage"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.undilatable and self.output_stride != 32:
+            raise ValueError(
+                f"output_stride={self.output_stride}: {self.undilatable}, so its stages cannot be "
+                "dilated."
+            )
+        self._check_shapes()
+        gates = zip(self.per_stage("attention"), self.per_stage("attention_args"), strict=True)
+        for gate, args in gates:
+            check_gate(gate, args)
+
+    def _check_shapes(self) -> None:
+        """Refuse values from which no stages can be made."""
+
+    @property
+    def stage_count(self) -> int:
+        """How many stages there are."""
+        raise NotImplementedError(f"{type(self).__name__} must define stage_count")
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether any stage has a gate."""
+        return any(gate not in (None, "none") for gate in self.per_stage("attention"))
+
+    def gate_args(self, stage: int, in_channels: int) -> Mapping[str, Any]:
+        """The arguments of the gate in a unit of ``in_channels``."""
+        args: Mapping[str, Any] = self.of_stage("attention_args", stage)
+        return args
+
+    def of_stage(self, name: str, stage: int) -> Any:
+        """The field ``name`` in one stage."""
+        value = getattr(self, name)
+        return value[stage] if isinstance(value, tuple) else value
+
+    def per_stage(self, name: str) -> tuple[Any, ...]:
+        """The field ``name`` as one value for each stage. ValueError for another number."""
+        value, stages = getattr(self, name), self.stage_count
+        if not isinstance(value, tuple):
+            return (value,) * stages
+        if len(value) != stages:
+            raise ValueError(f"{name}={value!r} has {len(value)} values for {stages} stages.")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemmedConfig(StagedConfig):
+    """What the families have that begin with one of ``blocks.stems``."""
+
+    stem: str = "conv7"
+    """``conv7``, ``deep`` (ResNet-C), ``deep64``, ``tiered``, ``conv3``,
+    ``conv3_pool``, ``cifar``"""
+    stem_width: int | None = bounded(None, least=3, most=MOST)  # a tiered stem has 3 / 8 of it
+    """channels that the stem gives; None: the stem's own, or the paper's"""
+    stem_pool: str = "max"
+    """``max`` (padded, torch), ``max_ceil`` (unpadded, rounded up: Caffe) or ``none``"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("stem", self.stem, list(STEMS))
+        check_choice("stem_pool", self.stem_pool, POOLS)
+
+    @property
+    def stem_channels(self) -> int:
+        """Channels that the stem gives to the first stage."""
+        return self.stem_width or self._own_width
+
+    @property
+    def _own_width(self) -> int:
+        """The stem's channels where ``stem_width`` does not say."""
+        raise NotImplementedError(f"{type(self).__name__} must define _own_width")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as numbers: the channels that each of its units gives. See ``StageInfo``."""
+
+    widths: tuple[int, ...]
+    rounds_down: bool = False
+    windows: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a unit stands, and what follows from it."""
+
+    stage: int
+    index: int
+    """in its stage; the first unit strides and changes the width"""
+    in_channels: int
+    out_channels: int
+    stride: int
+    """1 where a dilation takes its place"""
+    designed_stride: int
+    """the paper's own"""
+    dilation: int
+    """of the unit's first 3x3"""
+    inner_dilation: int
+    """of what follows it, and of the stage's other units"""
+    last: bool
+    """whether it ends its stage"""
+    last_stage: bool
+
+
+class Parts:
+    """The layers that a configuration asks for, for a network of ``branches`` residual ones."""
+
+    def __init__(self, config: StagedConfig, branches: int) -> None:
+        self.config: Any = config
+        self.norm = norm_factory(config.norm_layer, config.norm_args)
+        self.act = act_factory(config.act_layer)
+        self._drop_paths = iter(drop_path_rates(config.drop_path_rate, branches))
+
+    def conv(self, *args: Any, act: bool = True, **kwargs: Any) -> ConvNormAct:
+        """Convolution, the network's normalisation and, unless told not to, activation."""
+        return ConvNormAct(*args, norm=self.norm, act=self.act if act else None, **kwargs)
+
+    def stem(self) -> Stem:
+        """The stem of a ``StemmedConfig``."""
+        config = self.config
+        return make_stem(
+            config.stem,
+            config.in_chans,
+            width=config.stem_channels,
+            pool=config.stem_pool,
+            norm=self.norm,
+            act=self.act,
+        )
+
+    def gate(self, channels: int, place: Place) -> nn.Module | None:
+        """The gate of a unit, on a map of ``channels``."""
+        gate = self.config.of_stage("attention", place.stage)
+        args = self.config.gate_args(place.stage, place.in_channels)
+        return make_gate(gate, args, channels, norm=self.norm)
+
+    def drop_path(self) -> float:
+        """The drop probability of the next residual branch: each one asks once."""
+        return next(self._drop_paths)
+
+
+def build_staged(
+    parts: Parts,
+    stages: Sequence[Stage],
+    make_unit: Callable[[Parts, Place], nn.Module],
+    *,
+    stem: Stem | None = None,
+    first_stride: int | None = None,
+    final: Callable[[], nn.Module] | None = None,
+    final_width: int | None = None,
+) -> Network:
+    """The network of ``stages``, whose units ``make_unit`` makes in order.
+
+    ``first_stride`` is the first stage's; None: 2 behind a stem that reduces by 2 alone, else 1.
+    The others stride by 2, or are dilated where they would reduce beyond ``output_stride``.
+    ``final`` makes what stands before the pooling; it gives ``final_width`` channels, None: as
+    many as the last stage.
+    """
+    config = parts.config
+    stem = stem or parts.stem()
+    limit = math.inf if config.undilatable else config.output_stride
+    made: list[nn.Module] = []
+    info: list[StageInfo] = []
+    channels, reduction, dilation = stem.out_channels, stem.reduction, 1
+    for s, stage in enumerate(stages):
+        stride = 2 if s else first_stride or (2 if reduction == 2 else 1)
+        # A stage that may not stride keeps the previous dilation in its first unit, and doubles
+        # it in the others, as torchvision, timm and the ResNeSt authors do.
+        before, dilate = dilation, stride > 1 and reduction * stride > limit
+        dilation, reduction = (
+            (dilation * stride, reduction) if dilate else (dilation, reduction * stride)
+        )
+        units = []
+        for i, width in enumerate(stage.widths):
+            place = Place(
+                stage=s,
+                index=i,
+                in_channels=channels,
+                out_channels=width,
+                stride=1 if i or dilate else stride,
+                designed_stride=1 if i else stride,
+                dilation=dilation if i else before,
+                inner_dilation=dilation,
+                last=i == len(stage.widths) - 1,
+                last_stage=s == len(stages) - 1,
+            )
+            units.append(make_unit(parts, place))
+            channels = width
+        made.append(nn.Sequential(*units))
+        info.append(StageInfo(channels, reduction, stage.rounds_down, stage.windows))
+    head = Head(
+        final_width or channels,
+        config.num_classes,
+        final=final() if final else None,
+        global_pool=config.global_pool,
+        drop_rate=config.drop_rate,
+    )
+    return Network(stem, made, head, config, stage_info=info)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
@@ -46,11 +46,16 @@ def nearest(value: object, valid: Iterable[str]) -> str | None:
     return next(iter(close_names(value, valid)), None)
 
 
-def unknown(kind: str, value: object, valid: Iterable[str], *, limit: int = 20) -> ValueError:
-    """An error for a name that is not one of ``valid``."""
+def unknown(
+    kind: str, value: object, valid: Iterable[str], *, limit: int = 20, meant: str | None = None
+) -> ValueError:
+    """An error for a name that is not one of ``valid``; ``meant`` is what it may mean, where
+    that is known, in the place of the nearest one."""
     names = list(valid)
     close = " or ".join(map(repr, close_names(value, names)))
     hint = f" Did you mean {close}?" if close else ""
+    if meant is not None:
+        hint = f" It can mean {meant}."
     shown = ", ".join(map(repr, names[:limit])) + (", …" if len(names) > limit else "")
     return ValueError(f"Unknown {kind} {value!r}.{hint} Valid: {shown}.")
 
@@ -74,8 +79,10 @@ class Registry(Generic[T]):
     True
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, meanings: Mapping[str, str] | None = None) -> None:
+        """``meanings``: names that are none, and what people mean by them."""
         self.kind = kind
+        self.meanings = meanings or {}
         self._entries: dict[str, T] = {}
 
     def register(self, name: str, entry: T | None = None) -> Callable[[T], T]:
@@ -104,7 +111,8 @@ class Registry(Generic[T]):
         try:
             return self._entries[name]
         except (KeyError, TypeError):
-            raise unknown(self.kind, name, self._entries) from None
+            meant = self.meanings.get(str(name).lower())
+            raise unknown(self.kind, name, self._entries, meant=meant) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -42,6 +42,24 @@ def test_unknown_argument(argument: str, nearest: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("ca", ("coordinate", "se", "cbam")),
+        ("SA", ("shuffle", "ssa", "cbam")),
+        ("tam", ("triplet",)),
+        ("gca", ("gc", "gc_scale")),
+    ],
+)
+def test_a_name_of_several_gates_is_answered_with_all(said: str, meant: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=f"Unknown attention '{said}'. It can mean") as caught:
+        create_model("resnet50", attention=said)
+    answer = str(caught.value).partition("Valid:")[0]
+    for each in meant:
+        assert f"'{each}'" in answer
+        assert each in ATTENTION
+
+
+@pytest.mark.parametrize(
     ("field", "value", "nearest"),
     [
         ("stem", "conv_7", "conv7"),

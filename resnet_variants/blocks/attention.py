@@ -166,7 +166,7 @@ class SSA(Gate):
 
     Two parameters, those of the normalisation. The author's code takes the mean over the
     channels, the text a sum: ``reduce="sum"``. With ``channels_per_map`` the channels are cut
-    into groups of that many, a map each.
+    into groups of that many, a map each. The "SSA" of EMA's paper is another module.
     """
 
     def __init__(

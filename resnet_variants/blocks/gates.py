@@ -20,7 +20,21 @@ from .layers import NormFactory, check_args, norm_factory
 GateFactory = Callable[..., nn.Module]
 G = TypeVar("G", bound=GateFactory)
 
-ATTENTION: Registry[GateFactory] = Registry("attention")
+# Names that papers and collections use for several modules, or that another name has here
+_CHANNELS = "channel attention ('se'; 'cbam' with attention_args={'order': 'channel'})"
+_PLACES = "spatial attention ('ssa'; 'cbam' with attention_args={'order': 'spatial'})"
+MEANINGS = {
+    "ca": f"coordinate attention ('coordinate') or {_CHANNELS}",
+    "channel": _CHANNELS,
+    "sa": f"shuffle attention ('shuffle') or {_PLACES}",
+    "spatial": _PLACES,
+    "tam": "triplet attention ('triplet') or a temporal module of video networks, not here",
+    "gca": "global context ('gc'; 'gc_scale' where it multiplies)",
+    "gcnet": "global context ('gc'; 'gc_scale' where it multiplies)",
+    "emsa": "efficient multi-scale attention ('ema')",
+}
+
+ATTENTION: Registry[GateFactory] = Registry("attention", MEANINGS)
 
 
 def register_attention(name: str) -> Callable[[G], G]:

@@ -6,12 +6,14 @@ import contextlib
 import copy
 import io
 import itertools
+import operator
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +58,8 @@ def export_program(
     dims = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
     # Sizes as if unknown, so that a batch or a map of 1 gets no graph of its own, and what
     # cannot be proved (two ways to round up agree) is checked when the program runs.
-    with symbolic_shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+    oblivious = symbolic_shapes.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    with oblivious, _sizes_of_poolings():
         program = torch.export.export(
             model,
             (images,),
@@ -65,6 +68,14 @@ def export_program(
         )
     _forget_strides(program)
     return program
+
+
+def _sizes_of_poolings() -> contextlib.AbstractContextManager[object]:
+    """torch before 2.13 asks for the remainder of a pooling's size, which changes nothing, and
+    would make a file for images whose maps are all even, or odd, like the example's."""
+    if torch.__version__ >= "2.13":
+        return contextlib.nullcontext()
+    return mock.patch.object(torch._meta_registrations, "div_rtn", operator.floordiv)
 
 
 def _forget_strides(program: ExportedProgram) -> None:

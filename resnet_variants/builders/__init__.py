@@ -97,10 +97,17 @@ def _numbers(value: Any) -> Iterator[int]:
 
 
 def _largest(config: NetworkConfig) -> str:
-    """The field with the greatest number, and its value."""
-    values = {each.name: getattr(config, each.name) for each in dataclasses.fields(config)}
-    name = max(values, key=lambda name: max(_numbers(values[name]), default=0))
-    return f"{name}={values[name]!r}"
+    """The field that is the most times what it usually is, and its value."""
+
+    def times(name: str) -> float:
+        value, usual = getattr(config, name), getattr(type(config), name, None)
+        longer = 0
+        if isinstance(value, tuple) and isinstance(usual, tuple):
+            longer = len(value) - len(usual)  # a further stage is twice as wide
+        return max(sum(_numbers(value)) / max(sum(_numbers(usual)), 1), 2.0**longer)
+
+    name = max((each.name for each in dataclasses.fields(config)), key=times)
+    return f"{name}={getattr(config, name)!r}"
 
 
 def build_on(

@@ -138,7 +138,7 @@ class AnyNetConfig(_GroupedConfig):
         if not isinstance(self.depths, tuple) or not self.depths:
             raise ValueError(f"depths must give the units of each stage, not {self.depths!r}.")
         if not isinstance(self.widths, tuple) or len(self.widths) != len(self.depths):
-            raise ValueError(f"widths={self.widths!r} for {len(self.depths)} stages.")
+            raise ValueError(f"widths={self.widths!r} for the stages of depths={self.depths}.")
         for each in self.depths:
             check_count("depths", each, 1)
         for width, ratio, group_width in zip(

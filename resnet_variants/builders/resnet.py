@@ -55,7 +55,7 @@ class ResNetConfig(ResidualConfig):
             if shape.mid < self.reduce_first or shape.mid < 1:
                 raise ValueError(
                     f"base_width={self.base_width} and reduce_first={self.reduce_first} leave no "
-                    f"channels to stage {stage} of width {self.stage_widths[stage]}."
+                    f"channels to stage {stage} of width {self.stage_widths[stage]} (widths)."
                 )
         if self.block == "basic":
             plain = dict(groups=1, base_width=64, conv="plain", stride_with="conv", reduce_first=1)
@@ -84,7 +84,7 @@ class ResNetConfig(ResidualConfig):
             for width in self.widths:
                 check_count("widths", width, 1)
             if len(self.widths) != len(self.layers):
-                raise ValueError(f"widths={self.widths} for {len(self.layers)} stages.")
+                raise ValueError(f"widths={self.widths} for the stages of layers={self.layers}.")
         check_choice("block", self.block, BLOCKS)
         for name in ("groups", "base_width"):
             check_count(name, getattr(self, name), 1)

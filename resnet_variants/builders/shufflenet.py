@@ -38,7 +38,7 @@ class ShuffleNetConfig(StemmedConfig):
         if not self.layers:
             raise ValueError("layers must give the units of each stage, not ().")
         if len(self.stage_widths) != len(self.layers):
-            raise ValueError(f"widths={self.stage_widths} for {len(self.layers)} stages.")
+            raise ValueError(f"widths={self.stage_widths} for the stages of layers={self.layers}.")
 
     @property
     def stage_count(self) -> int:

@@ -47,7 +47,9 @@ def _net(name: str = "resnet20_cifar", **args: Any) -> Any:
     ("widths", dict(widths=(10**6,) * 3)),
     ("widths", dict(widths=(30_000,) * 3)),
     ("layers", dict(name="resnet50", layers=(1,) * 5000)),
-    ("parameters", dict(name="resnet50", layers=(1,) * 24)),
+    ("layers=(", dict(name="resnet50", layers=(1,) * 24)),
+    ("layers=(", dict(name="resnet50", layers=(1,) * 24, num_classes=100_000)),
+    ("num_classes=", dict(name="resnet50", num_classes=10**7)),
     ("modules", dict(name="ran56", modules=3)),
     ("widths", dict(name="ran56", widths=None)),
     ("p", dict(name="ran56", p=10**30)),
@@ -62,6 +64,10 @@ def _net(name: str = "resnet20_cifar", **args: Any) -> Any:
     ("reduce_first", dict(name="resnet50", reduce_first=1000)),
     ("shortcut_kernel", dict(name="resnet50", shortcut_kernel=2)),
     ("base_width", dict(name="resnet50", widths=(8, 8, 8, 8), base_width=4)),
+    ("widths", dict(name="resnet50", widths=(8, 16, 32, 64), base_width=4)),
+    ("layers", dict(name="resnet20_cifar", layers=(1, 1))),
+    ("layers", dict(name="shufflenet_v1_g3_x1_0", layers=(1, 1), widths=(24, 48, 96))),
+    ("depths", dict(name="regnetx_002", w_a=0.0, depths=(1, 1))),
     ("out_indices", dict(out_indices=3.5, features_only=True)),
     ("self", dict(self=1)),
     ("dtype", dict(dtype="float16")),
@@ -168,7 +174,9 @@ def _make(draw: random.Random) -> Case:
     def taken(model: Any) -> str | None:
         if model is None:
             return "(large: counted alone)"
-        side = max(96, getattr(model, "min_size", 32))
+        # A stem for small images leaves a large one large, and its maps take the memory.
+        least = 32 if getattr(model.config, "stem", None) == "cifar" else 96
+        side = max(least, getattr(model, "min_size", 32))
         training = model.train()(torch.randn(2, model.config.in_chans, side, side))
         first = training[0] if isinstance(training, list) and training else training
         if isinstance(first, torch.Tensor) and first.requires_grad:

@@ -20,7 +20,8 @@ class Options(TypedDict, total=False):
     act_layer: ModuleFactory | str
     attention: ModuleFactory | str | tuple[str | ModuleFactory | None, ...] | None
     attention_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...]
-    attention_at: str
+    attention_at: str | tuple[str, ...]
+    attention_every: int | tuple[int, ...]
     base_width: int
     block: str
     bottleneck_ratio: float | tuple[float, ...]

@@ -78,7 +78,7 @@ class _GroupedConfig(ResidualConfig):
     """What AnyNet and RegNet share: their stem, and squeeze and excitation as RegNetY has it."""
 
     stem: str = "conv3"
-    attention_at: str = "inner"
+    attention_at: str | tuple[str, ...] = "inner"
     se_ratio: float | None = None
     """hidden width of an ``se`` gate over the unit's input channels (RegNetY); None: 0.25, unless
     ``attention_args`` says otherwise"""

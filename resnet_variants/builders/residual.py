@@ -44,15 +44,15 @@ class ResidualConfig(StemmedConfig):
     """what stands in for the 3x3: a registered name or a module class"""
     conv_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(default_factory=dict)
     """its own arguments, for instance ``{"scale": 4}``, or one such for each stage"""
-    attention_at: str = "standard"
+    attention_at: str | tuple[str, ...] = "standard"
     """``standard``, ``inner``, ``pre``, ``post``, ``identity`` (SE paper, Table 14), or
-    ``between`` stages (BAM)"""
+    ``between`` stages (BAM: behind each but the last); or one of these for each stage"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("stride_with", self.stride_with, ("conv", "avg_after", "avg_before"))
         check_choice("shortcut", self.shortcut, SHORTCUTS)
-        check_choice("attention_at", self.attention_at, ATTENTION_AT)
+        self._check_places()
         for args in self.per_stage("conv_args"):
             check_args("conv", self.conv, resolve_conv(self.conv), args, GIVEN)
         first = self.stage_shapes[0].out
@@ -60,6 +60,20 @@ class ResidualConfig(StemmedConfig):
             raise ValueError(
                 f"shortcut='pad' can only add channels, and stem={self.stem!r} gives "
                 f"{self.stem_channels} to a first stage of {first}: lower stem_width."
+            )
+
+    def _check_places(self) -> None:
+        places = self.per_stage("attention_at")
+        for at, every in zip(places, self.per_stage("attention_every"), strict=True):
+            check_choice("attention_at", at, ATTENTION_AT)
+            if at == "between" and every != 1:
+                raise ValueError(
+                    f"attention_every={self.attention_every!r} counts a stage's units, and "
+                    f"attention_at={self.attention_at!r} puts one gate behind a stage."
+                )
+        if isinstance(self.attention_at, tuple) and places[-1] == "between":
+            raise ValueError(
+                f"attention_at={self.attention_at!r}: no stage comes behind the last one."
             )
 
     @property
@@ -141,7 +155,7 @@ def bottleneck(
 def _slots(parts: Parts, place: Place, mid: int, shortcut_kernel: int) -> dict[str, Any]:
     """What all kinds of unit have: shortcut, gate, activation, stochastic depth."""
     into, out = place.in_channels, place.out_channels
-    at: str | None = parts.config.attention_at
+    at: str | None = parts.config.of_stage("attention_at", place.stage)
     if at == "between":
         at = "post" if place.last and not place.last_stage else None
     gated = {"pre": into, "identity": into, "inner": mid}.get(at or "", out)

@@ -19,7 +19,7 @@ from ..blocks.layers import ConvNormAct, act_factory, norm_factory
 from ..blocks.stems import POOLS, STEMS, Stem, make_stem
 from ..choices import check_choice
 from ..config import NetworkConfig
-from ..fields import MOST, bounded
+from ..fields import MOST, MOST_UNITS, bounded
 from ..network import Network, StageInfo
 
 
@@ -34,6 +34,9 @@ class StagedConfig(NetworkConfig):
     """gate: a registered name, a module class, None, or one of these for each stage"""
     attention_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(default_factory=dict)
     """the gate's own arguments, for instance ``{"reduction": 8}``, or one such for each stage"""
+    attention_every: int | tuple[int, ...] = bounded(1, least=1, most=MOST_UNITS)
+    """2: a gate in the first, third, … unit of a stage alone, and so on, or one such number for
+    each stage. (A unit of a Residual Attention Network's stage is an attention module.)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,6 +49,10 @@ class StagedConfig(NetworkConfig):
         gates = zip(self.per_stage("attention"), self.per_stage("attention_args"), strict=True)
         for gate, args in gates:
             check_gate(gate, args)
+        if {*self.per_stage("attention_every")} != {1} and not self.has_attention:
+            raise ValueError(
+                f"attention_every={self.attention_every!r} leaves gates out, but attention is None."
+            )
 
     def _check_shapes(self) -> None:
         """Refuse values from which no stages can be made."""
@@ -165,7 +172,9 @@ class Parts:
         )
 
     def gate(self, channels: int, place: Place) -> nn.Module | None:
-        """The gate of a unit, on a map of ``channels``."""
+        """The gate of a unit, on a map of ``channels``; None where it is to have none."""
+        if place.index % self.config.of_stage("attention_every", place.stage):
+            return None
         gate = self.config.of_stage("attention", place.stage)
         args = self.config.gate_args(place.stage, place.in_channels)
         return make_gate(gate, args, channels, norm=self.norm)

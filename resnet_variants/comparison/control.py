@@ -67,7 +67,7 @@ def has_gate(config: NetworkConfig) -> bool:
 def without_gate(config: NetworkConfig) -> NetworkConfig:
     """The same network without gate."""
     defaults = {each.name: each.default for each in dataclasses.fields(config)}
-    ours = ("attention", "attention_at", "se_ratio")
+    ours = ("attention", "attention_at", "attention_every", "se_ratio")
     return config.replace(**{name: defaults[name] for name in ours if name in defaults})
 
 

@@ -27,7 +27,7 @@ from ..registry import image_size, is_model, model_config
 from .recipe import Recipe
 
 _FILES = (".pth", ".pt", ".th", ".bin", ".safetensors", ".tar", ".zip")
-_NO_GATE: dict[str, Any] = {"attention": None, "attention_args": {}}
+_NO_GATE: dict[str, Any] = {"attention": None, "attention_args": {}, "attention_every": 1}
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _units(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _gate(config: NetworkConfig) -> list[Any]:
-    names = ("attention", "attention_args", "attention_at")
+    names = ("attention", "attention_args", "attention_at", "attention_every")
     return [getattr(config, name, None) for name in names]
 
 

@@ -26,15 +26,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the tests say which networks equal which
 
+from docs import gates_table  # noqa: E402
 from resnet_variants import NetworkConfig, list_families, model_config, profile  # noqa: E402
-from resnet_variants.blocks.gates import ATTENTION  # noqa: E402
-from resnet_variants.cli.gates import gate_facts, row  # noqa: E402
 from resnet_variants.config import BUILDERS  # noqa: E402
 from resnet_variants.zoo import ENTRIES  # noqa: E402
 from resnet_variants.zoo.entry import Entry  # noqa: E402
 
 FAMILIES = ROOT / "docs" / "families"
-PAGES = [ROOT / "docs" / "README.md", *sorted(FAMILIES.glob("*.md"))]
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("README", "gates")]
+PAGES += sorted(FAMILIES.glob("*.md"))
 PART = re.compile(r"(<!-- (\w+)([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Count = Callable[[Entry], tuple[int, int]]  # parameters, MACs
@@ -60,7 +60,8 @@ def rewritten(page: Path, count: Count = counted) -> str:
                 "models": lambda: models_table(words, count),
                 "fields": lambda: fields_table(words),
                 "families": families_table,
-                "gates": gates_table,
+                "gates": lambda: _table(gates_table.HEAD, gates_table.rows(), gates_table.RIGHT),
+                "machine": gates_table.machine,
             }[kind]()
         return f"{begin}\n{body}\n\n{end}"
 
@@ -209,14 +210,6 @@ def families_table() -> str:
         link = f"[{title}](families/{page.name})"
         rows.append([link, ", ".join(families), str(len(entries)), papers])
     return _table(["page", "families in `list_models`", "networks", "papers"], rows, right=(2,))
-
-
-def gates_table() -> str:
-    """``gates``: all of them, by what is found out when they are made."""
-    head = ["gate", "looks at", "parameters", "million MACs", "fuses", "identity at first", "what"]
-    facts = [gate_facts(name) for name in ATTENTION]
-    rows = [[f"`{each.name}`", *row(each)[1:], each.summary] for each in facts]
-    return _table(head, rows, right=(2, 3))
 
 
 def _table(head: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> str:

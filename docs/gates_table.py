@@ -1,0 +1,66 @@
+"""The table of docs/gates.md: what making each gate tells, and what was measured of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from resnet_variants.blocks.gates import ATTENTION
+from resnet_variants.cli.gates import gate_facts, row
+
+DOCS = Path(__file__).parent
+HEAD = [
+    "gate",
+    "looks at",
+    "parameters",
+    "million MACs",
+    "fuses",
+    "identity at first",
+    "time added",
+    "deployed",
+    "paper",
+    "what",
+]
+RIGHT = (2, 3, 6, 7)
+
+
+def rows() -> list[list[str]]:
+    """A row for each gate."""
+    latency, papers = _read("gates_latency.json")["gates"], _read("gates_accuracies.json")
+    found = []
+    for name in ATTENTION:
+        facts, times = gate_facts(name), latency[name]
+        made = [f"`{name}`", *row(facts)[1:]]
+        measured = [f"{100 * (times[form]['ratio'] - 1):+.0f} %" for form in ("eager", "deployed")]
+        paper = "-"
+        if name in papers:
+            top1, plain, where = papers[name]
+            paper = f"{top1:.2f} ({plain:.2f}) {where}"
+        found.append([*made, *measured, paper, facts.summary])
+    return found
+
+
+def machine() -> str:
+    """Where the times were measured, and how far they spread."""
+    told = _read("gates_latency.json")
+    here, forms = (
+        told["machine"],
+        [form for gate in told["gates"].values() for form in gate.values()],
+    )
+    spread = [(f["quartiles_ms"][1] - f["quartiles_ms"][0]) / f["plain_ms"] for f in forms]
+    plain = [
+        sum(gate[form]["plain_ms"] for gate in told["gates"].values()) / len(told["gates"])
+        for form in ("eager", "deployed")
+    ]
+    return (
+        f"{here['processor']}, {here['threads']} thread, torch {here['torch']}, "
+        f"{here['rounds']} rounds. ResNet-50 without gate took {plain[0]:.0f} ms as built and "
+        f"{plain[1]:.0f} ms deployed. The middle half of a gate's rounds spreads over "
+        f"{100 * sorted(spread)[len(spread) // 2]:.0f} % of that (median over the gates; at most "
+        f"{100 * max(spread):.0f} %): smaller differences are none."
+    )
+
+
+def _read(name: str) -> Any:
+    return json.loads((DOCS / name).read_text())

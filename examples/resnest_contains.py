@@ -13,9 +13,9 @@ from typing import Any
 import matplotlib
 import torch
 import tyro
-from torch import Tensor, nn
+from torch import Tensor
 
-from resnet_variants.blocks import SplitAttention
+from resnet_variants.blocks import ConvSpec, SplitAttention
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 def part(radix: int) -> SplitAttention:
     """Split attention of 64 channels, with running statistics that are not the identity."""
     torch.manual_seed(radix)
-    module = SplitAttention(64, 64, radix=radix, norm=nn.BatchNorm2d, act=nn.ReLU).double()
+    module = SplitAttention(ConvSpec(64, 64), radix=radix).double()
     for name, statistic in module.named_buffers():
         if name.endswith("running_mean"):
             statistic.normal_(0, 0.1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from resnet_variants import NetworkConfig, build, create_model, initialise, model_config
 from resnet_variants.blocks import (
     ConvNormAct,
+    ConvSpec,
     PlainConv,
     Res2Conv,
     ResidualUnit,
@@ -29,7 +30,7 @@ from .families import thin
 from .golden import fill
 
 RELU = act_factory("relu")
-MADE = {"norm": nn.BatchNorm2d, "act": RELU}
+spec = partial(ConvSpec, act=RELU)
 PARTS = ["plain", "res2net", "self_calibrated", "split_attention", "selective_kernel"]
 
 
@@ -53,7 +54,7 @@ def test_shape(part: str, groups: int, stride: int, size: tuple[int, int]) -> No
     for first in (True, False):
         for dilation in (1, 2):
             module = CONVS[part](
-                16, 16, stride=stride, dilation=dilation, groups=groups, first=first, **MADE
+                spec(16, 16, stride=stride, dilation=dilation, groups=groups, first=first)
             )
             out = module.eval()(torch.randn(2, 16, *size))
             assert out.shape == (2, 16, -(-size[0] // stride), -(-size[1] // stride))
@@ -61,7 +62,7 @@ def test_shape(part: str, groups: int, stride: int, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("part", PARTS[1:])
 def test_normalisation_and_activation_reach_every_layer(part: str) -> None:
-    module = CONVS[part](64, 64, norm=GroupNorm, act=nn.SiLU)
+    module = CONVS[part](ConvSpec(64, 64, norm=GroupNorm, act=nn.SiLU))
     kinds = {type(each) for each in module.modules()}
     assert GroupNorm in kinds and nn.SiLU in kinds
     assert not kinds & {nn.BatchNorm2d, nn.ReLU}
@@ -86,7 +87,7 @@ def _select(module: Any, maps: list[Tensor], groups: int, branches: int) -> Tens
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("radix", [1, 2, 3, 4])
 def test_split_attention_is_the_released_formulation(radix: int, groups: int) -> None:
-    module = _filled(SplitAttention(48, 24, radix=radix, groups=groups, **MADE))
+    module = _filled(SplitAttention(spec(48, 24, groups=groups), radix=radix))
     x = torch.randn(2, 48, 9, 7, dtype=torch.float64)
     maps = ConvNormAct.forward(module, x).chunk(radix, 1)
     expected = _select(module.selection, list(maps), groups, radix)
@@ -94,8 +95,8 @@ def test_split_attention_is_the_released_formulation(radix: int, groups: int) ->
 
 
 def test_radix_0_is_a_plain_convolution() -> None:
-    split = SplitAttention(8, 8, radix=0, groups=2, **MADE)
-    plain = PlainConv(8, 8, groups=2, **MADE)
+    split = SplitAttention(spec(8, 8, groups=2), radix=0)
+    plain = PlainConv(spec(8, 8, groups=2))
     plain.load_state_dict(split.state_dict())
     x = torch.randn(2, 8, 6, 6)
     assert torch.equal(split(x), plain(x))
@@ -108,7 +109,7 @@ def test_resnest_without_radix_is_resnet_d() -> None:
 
 @pytest.mark.parametrize("branches", [2, 3])
 def test_selective_kernel_is_the_released_formulation(branches: int) -> None:
-    module = _filled(SelectiveKernel(16, 64, branches=branches, groups=4, stride=2, **MADE))
+    module = _filled(SelectiveKernel(spec(16, 64, groups=4, stride=2), branches=branches))
     x = torch.randn(2, 16, 9, 7, dtype=torch.float64)
     maps = [conv(x) for conv in module.convs]
     assert [conv.conv.dilation[0] for conv in module.convs] == list(range(1, branches + 1))
@@ -117,7 +118,7 @@ def test_selective_kernel_is_the_released_formulation(branches: int) -> None:
 
 def test_selective_kernel_widths() -> None:
     def hidden(width: int, **args: int) -> int:
-        return SelectiveKernel(width, width, groups=32, **args, **MADE).selection.fc1.out_channels
+        return SelectiveKernel(spec(width, width, groups=32), **args).selection.fc1.out_channels
 
     assert [hidden(width) for width in (128, 512, 1024)] == [32, 32, 64]
     assert hidden(256, min_width=16) == 16
@@ -152,15 +153,15 @@ def _res2(module: Any, x: Tensor) -> Tensor:
 @pytest.mark.parametrize(("first", "stride"), [(True, 2), (True, 1), (False, 1)])
 @pytest.mark.parametrize("scale", [2, 4])
 def test_res2net_hierarchy(scale: int, first: bool, stride: int) -> None:
-    module = _filled(Res2Conv(24, 24, scale=scale, first=first, stride=stride, groups=2, **MADE))
+    module = _filled(Res2Conv(spec(24, 24, first=first, stride=stride, groups=2), scale=scale))
     x = torch.randn(2, 24, 9, 8, dtype=torch.float64)
     assert _apart(module(x), _res2(module, x)) < 1e-12
 
 
 def test_res2net_of_the_paper_is_the_released_one_reordered() -> None:
     """The paper leaves the first split unfiltered, the released code the last."""
-    released = _filled(Res2Conv(16, 16, **MADE))
-    paper = Res2Conv(16, 16, unfiltered="first", **MADE).double().eval()
+    released = _filled(Res2Conv(spec(16, 16)))
+    paper = Res2Conv(spec(16, 16), unfiltered="first").double().eval()
     paper.load_state_dict(released.state_dict())
     x = torch.randn(2, 16, 6, 6, dtype=torch.float64)
     assert torch.equal(paper(x.roll(4, 1)), released(x).roll(4, 1))
@@ -186,14 +187,14 @@ def _calibrated(module: Any, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("size", [(4, 4), (7, 7), (9, 14), (16, 5)])
 def test_self_calibration_is_the_authors(size: tuple[int, int]) -> None:
-    module = _filled(SelfCalibratedConv(8, 8, stride=2, **MADE))
+    module = _filled(SelfCalibratedConv(spec(8, 8, stride=2)))
     x = torch.randn(2, 8, *size, dtype=torch.float64)
     assert _apart(module(x), _calibrated(module, x)) < 1e-12
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 7)])
 def test_self_calibration_of_small_maps_averages_them_whole(size: tuple[int, int]) -> None:
-    module: Any = _filled(SelfCalibratedConv(8, 8, **MADE))
+    module: Any = _filled(SelfCalibratedConv(spec(8, 8)))
     x = torch.randn(2, 4, *size, dtype=torch.float64)
     square = (min(size[0], 4), min(size[1], 4))
     pooled = F.adaptive_avg_pool2d(x[:, :, : square[0], : square[1]], 1)
@@ -202,14 +203,14 @@ def test_self_calibration_of_small_maps_averages_them_whole(size: tuple[int, int
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (4, 4), (7, 7), (13, 8), (32, 33)])
 def test_self_calibration_is_the_same_when_exported(size: tuple[int, int]) -> None:
-    module: Any = _filled(SelfCalibratedConv(8, 8, **MADE))
+    module: Any = _filled(SelfCalibratedConv(spec(8, 8)))
     x = torch.randn(2, 4, *size, dtype=torch.float64)
     assert _apart(module._surroundings_of_any_size(x), module.surroundings(x)) < 1e-12
 
 
 def test_self_calibration_exports_across_sizes() -> None:
     """One graph for maps with one square and with more of them."""
-    module = SelfCalibratedConv(8, 8, **MADE).eval()
+    module = SelfCalibratedConv(spec(8, 8)).eval()
     free = torch.export.Dim.DYNAMIC
     graph = torch.export.export(
         module, (torch.randn(2, 8, 6, 6),), dynamic_shapes=({0: free, 2: free, 3: free},)
@@ -357,7 +358,7 @@ def test_dilated_scnet_is_the_authors() -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_autocast_and_half_precision(part: str) -> None:
-    module = CONVS[part](64, 64, **MADE).eval()
+    module = CONVS[part](spec(64, 64)).eval()
     x = torch.randn(2, 64, 8, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.isfinite(module(x)).all()
@@ -367,5 +368,5 @@ def test_autocast_and_half_precision(part: str) -> None:
 def test_user_norm_of_a_part() -> None:
     """A normalisation with arguments reaches the pooled features too."""
     norm = partial(nn.BatchNorm2d, eps=1e-3)
-    module = SplitAttention(64, 64, norm=norm, act=RELU)
+    module = SplitAttention(ConvSpec(64, 64, norm=norm, act=RELU))
     assert {each.eps for each in module.modules() if isinstance(each, nn.BatchNorm2d)} == {1e-3}

@@ -20,7 +20,7 @@ from .attention import (
 from .attention_both import BAM, CBAM, EMA, ShuffleAttention, Triplet
 from .attention_channels import FCA, GC, GCT, GE, NAM, SRM, GCScale
 from .attention_places import ELA, LSK, SGE, CoordinateAttention, SimAM
-from .convs import PlainConv, register_conv
+from .convs import ConvSpec, PlainConv, register_conv
 from .drop_path import DropPath
 from .gates import ChannelGate, Gate, register_attention
 from .head import Head
@@ -57,6 +57,7 @@ __all__ = [
     "ChannelGate",
     "ChannelShuffle",
     "ConvNormAct",
+    "ConvSpec",
     "CoordinateAttention",
     "DropPath",
     "FrozenBatchNorm2d",

@@ -1,16 +1,16 @@
 """What can stand in for a bottleneck's 3x3 convolution.
 
 A ``conv`` part maps (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)), normalised and activated.
-It is a module class made as ``part(in_channels, out_channels, *, stride, dilation, groups,
-first, norm, act, **conv_args)``; ``first`` says whether it sits in a stage's first unit.
-A part that needs more channels than the bottleneck's width (Res2Net: a width a split) says so
-in a static method ``mid_channels(width, **conv_args)``.
+It is a module class made as ``part(spec, **conv_args)``, ``spec`` a ``ConvSpec``. A part that needs
+more channels than the bottleneck's width (Res2Net: a width a split) says so in a static method
+``mid_channels(width, **conv_args)``.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeVar
 
 from torch import nn
@@ -22,8 +22,27 @@ ConvFactory = Callable[..., nn.Module]
 C = TypeVar("C", bound=ConvFactory)
 
 CONVS: Registry[ConvFactory] = Registry("conv")
-GIVEN = ("out_channels", "stride", "dilation", "groups", "first", "norm", "act")
-"""arguments of a part that the network gives it, beside the first"""
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """What a unit gives to the part that stands in for its 3x3 convolution."""
+
+    in_channels: int
+    out_channels: int
+    _: KW_ONLY
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    first: bool = False
+    """whether the unit is its stage's first"""
+    norm: NormFactory = nn.BatchNorm2d
+    act: ActFactory = nn.ReLU
+
+    def args(self, **changes: Any) -> dict[str, Any]:
+        """The arguments of the ``ConvNormAct`` that is the 3x3 itself, or one with ``changes``."""
+        args = {name: value for name, value in vars(self).items() if name != "first"}
+        return {"kernel_size": 3, **args, **changes}
 
 
 def register_conv(name: str) -> Callable[[C], C]:
@@ -36,11 +55,9 @@ def resolve_conv(conv: str | ConvFactory) -> ConvFactory:
     if not callable(conv):
         return CONVS[conv]
     try:
-        inspect.signature(conv).bind(1, **dict.fromkeys(GIVEN))
+        inspect.signature(conv).bind(ConvSpec(1, 1))
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"conv={conv!r} must take the channels first, and {', '.join(GIVEN)} by name: {error}"
-        ) from None
+        raise ValueError(f"conv={conv!r} must take a ConvSpec, and that alone: {error}") from None
     return conv
 
 
@@ -54,25 +71,5 @@ def mid_channels(part: ConvFactory, width: int, args: dict[str, Any]) -> int:
 class PlainConv(ConvNormAct):
     """A 3x3 convolution in ``groups`` groups (their number is ResNeXt's cardinality)."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        first: bool = False,
-        norm: NormFactory,
-        act: ActFactory,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            3,
-            stride=stride,
-            dilation=dilation,
-            groups=groups,
-            norm=norm,
-            act=act,
-        )
+    def __init__(self, spec: ConvSpec) -> None:
+        super().__init__(**spec.args())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -252,15 +252,8 @@ def _check_makes(kind: str, name: object, make: Callable[..., Any], *args: Any) 
     raise ValueError(f"{kind}={name!r} must be a class or function of {takes}: {why}")
 
 
-def check_args(
-    kind: str,
-    name: object,
-    make: Callable[..., Any],
-    args: Mapping[str, Any],
-    given: Collection[str] = (),
-) -> None:
-    """Refuse arguments that ``make`` does not take, or that are ``given`` by the builder, as the
-    first always is."""
+def check_args(kind: str, name: object, make: Callable[..., Any], args: Mapping[str, Any]) -> None:
+    """Refuse arguments that ``make`` does not take. The first one is the builder's to give."""
     if not args and isinstance(name, str):
         return
     try:
@@ -268,10 +261,9 @@ def check_args(
     except (TypeError, ValueError):
         raise ValueError(f"{kind}={name!r} is no class or function of modules.") from None
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    valid = [key for key in named if key not in given]
+    valid = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     for key in args:
-        if key in given or (key not in valid and not takes_all):
+        if key not in valid and not takes_all:
             raise unknown(f"argument of {kind}={name!r}", key, valid)
     types = arguments_of(make) if args else {}
     for key, value in args.items():

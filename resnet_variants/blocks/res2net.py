@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..choices import check_choice
-from .convs import register_conv
-from .layers import ActFactory, ConvNormAct, NormFactory, chunk
+from .convs import ConvSpec, register_conv
+from .layers import ConvNormAct, chunk
 
 
 @register_conv("res2net")
@@ -21,42 +21,21 @@ class Res2Conv(nn.Module):
     plain convolution. ``groups`` are those of each split's convolution (Res2NeXt).
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        first: bool = False,
-        scale: int = 4,
-        unfiltered: str = "last",
-        norm: NormFactory,
-        act: ActFactory,
-    ) -> None:
+    def __init__(self, spec: ConvSpec, *, scale: int = 4, unfiltered: str = "last") -> None:
         super().__init__()
         check_choice("unfiltered", unfiltered, ("last", "first"))
-        if in_channels != out_channels or in_channels % scale:
+        channels, stride = spec.in_channels, spec.stride
+        if channels != spec.out_channels or channels % scale:
             raise ValueError(
                 f"conv='res2net' splits as many channels as it gives into scale={scale} widths: "
-                f"not {in_channels} to {out_channels} (reduce_first=1 gives it as many)."
+                f"not {channels} to {spec.out_channels} (reduce_first=1 gives it as many)."
             )
-        width = in_channels // scale
+        width = channels // scale
         self.scale = scale
         self.unfiltered = unfiltered
-        self.first = first = first or stride > 1  # splits cannot be added to smaller results
+        self.first = first = spec.first or stride > 1  # splits cannot be added to smaller results
         self.convs = nn.ModuleList(
-            ConvNormAct(
-                width,
-                width,
-                3,
-                stride=stride,
-                dilation=dilation,
-                groups=groups,
-                norm=norm,
-                act=act,
-            )
+            ConvNormAct(**spec.args(in_channels=width, out_channels=width))
             for _ in range(max(scale - 1, 1))
         )
         # The released weights were trained with an average that counts the padding.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,16 @@ def add_residual(
     if gate is not None:
         branch = gate(branch)
     return torch.add(shortcut, drop_path(branch), alpha=scale)
+
+
+class Slots(TypedDict, total=False):
+    """What every residual unit has beside its convolutions; shortcut and activation always."""
+
+    shortcut: Required[nn.Module]
+    act: Required[Callable[[], nn.Module]]
+    attention: nn.Module | None
+    attention_at: str
+    drop_path: float
 
 
 class ResidualUnit(nn.Module):
@@ -101,24 +112,8 @@ class ResidualUnit(nn.Module):
 class BasicUnit(ResidualUnit):
     """Two 3x3 convolutions (ResNet-18, -34 and the CIFAR nets). A stride is in the first."""
 
-    def __init__(
-        self,
-        *,
-        conv1: nn.Module,
-        conv2: nn.Module,
-        shortcut: nn.Module,
-        act: Callable[[], nn.Module],
-        attention: nn.Module | None = None,
-        attention_at: str = "standard",
-        drop_path: float = 0.0,
-    ) -> None:
-        super().__init__(
-            shortcut=shortcut,
-            act=act,
-            attention=attention,
-            attention_at=attention_at,
-            drop_path=drop_path,
-        )
+    def __init__(self, *, conv1: nn.Module, conv2: nn.Module, **slots: Unpack[Slots]) -> None:
+        super().__init__(**slots)
         self.conv1 = conv1
         self.conv2 = conv2
 
@@ -142,21 +137,11 @@ class Bottleneck(ResidualUnit):
         conv1: nn.Module,
         conv2: nn.Module,
         conv3: nn.Module,
-        shortcut: nn.Module,
-        act: Callable[[], nn.Module],
         pool_before: nn.Module | None = None,
         pool_after: nn.Module | None = None,
-        attention: nn.Module | None = None,
-        attention_at: str = "standard",
-        drop_path: float = 0.0,
+        **slots: Unpack[Slots],
     ) -> None:
-        super().__init__(
-            shortcut=shortcut,
-            act=act,
-            attention=attention,
-            attention_at=attention_at,
-            drop_path=drop_path,
-        )
+        super().__init__(**slots)
         self.conv1 = conv1
         self.pool_before = pool_before or nn.Identity()
         self.conv2 = conv2

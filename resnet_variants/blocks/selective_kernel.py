@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .convs import register_conv
-from .layers import ActFactory, ConvNormAct, NormFactory
+from .convs import ConvSpec, register_conv
+from .layers import ConvNormAct
 from .selection import Selection
 
 
@@ -22,18 +22,11 @@ class SelectiveKernel(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        spec: ConvSpec,
         *,
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        first: bool = False,
         branches: int = 2,
         reduction: int = 16,
         min_width: int = 32,
-        norm: NormFactory,
-        act: ActFactory,
     ) -> None:
         super().__init__()
         if branches < 2 or reduction < 1 or min_width < 1:
@@ -42,20 +35,10 @@ class SelectiveKernel(nn.Module):
                 f"reduction={reduction} and min_width={min_width} must be positive."
             )
         self.convs = nn.ModuleList(
-            ConvNormAct(
-                in_channels,
-                out_channels,
-                3,
-                stride=stride,
-                dilation=dilation * i,
-                groups=groups,
-                norm=norm,
-                act=act,
-            )
-            for i in range(1, branches + 1)
+            ConvNormAct(**spec.args(dilation=spec.dilation * i)) for i in range(1, branches + 1)
         )
-        hidden = max(out_channels // reduction, min_width)
-        self.selection = Selection(out_channels, hidden, branches, bias=False, norm=norm, act=act)
+        out, hidden = spec.out_channels, max(spec.out_channels // reduction, min_width)
+        self.selection = Selection(out, hidden, branches, bias=False, norm=spec.norm, act=spec.act)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.selection([conv(x) for conv in self.convs])

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .convs import register_conv
-from .layers import ActFactory, ConvNormAct, NormFactory
+from .convs import ConvSpec, register_conv
+from .layers import ConvNormAct
 
 
 @register_conv("self_calibrated")
@@ -24,40 +24,24 @@ class SelfCalibratedConv(nn.Module):
     without halves.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        first: bool = False,
-        pooling: int = 4,
-        norm: NormFactory,
-        act: ActFactory,
-    ) -> None:
+    def __init__(self, spec: ConvSpec, *, pooling: int = 4) -> None:
         super().__init__()
-        if in_channels % 2 or in_channels != out_channels:
+        if spec.in_channels % 2 or spec.in_channels != spec.out_channels:
             raise ValueError(
                 "conv='self_calibrated' halves as many channels as it gives: not "
-                f"{in_channels} to {out_channels} (reduce_first=1 gives it as many)."
+                f"{spec.in_channels} to {spec.out_channels} (reduce_first=1 gives it as many)."
             )
         if pooling < 1:
             raise ValueError(f"self_calibrated: pooling must be at least 1, not {pooling!r}.")
-        half = in_channels // 2
-
-        def conv(stride: int = 1, act: ActFactory | None = None) -> ConvNormAct:
-            return ConvNormAct(
-                half, half, 3, stride=stride, dilation=dilation, groups=groups, norm=norm, act=act
-            )
+        half = spec.in_channels // 2
+        shape = dict(in_channels=half, out_channels=half)
 
         self.pooling = pooling
         self.normalises_squares = pooling  # what k2's normalisation sees is this much smaller
-        self.k1 = conv(stride, act)
-        self.k2 = conv()
-        self.k3 = conv()
-        self.k4 = conv(stride, act)
+        self.k1 = ConvNormAct(**spec.args(**shape))
+        self.k2 = ConvNormAct(**spec.args(**shape, stride=1, act=None))
+        self.k3 = ConvNormAct(**spec.args(**shape, stride=1, act=None))
+        self.k4 = ConvNormAct(**spec.args(**shape))
         self.gate = nn.Sigmoid()
 
     def surroundings(self, x: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .convs import register_conv
-from .layers import ActFactory, ConvNormAct, NormFactory, chunk
+from .convs import ConvSpec, register_conv
+from .layers import ConvNormAct, chunk
 from .selection import Selection
 
 
@@ -20,52 +20,31 @@ class SplitAttention(ConvNormAct):
     channels permuted. Raises ValueError when the channels do not divide.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        groups: int = 1,
-        first: bool = False,
-        radix: int = 2,
-        reduction: int = 4,
-        norm: NormFactory,
-        act: ActFactory,
-    ) -> None:
+    def __init__(self, spec: ConvSpec, *, radix: int = 2, reduction: int = 4) -> None:
         if radix < 0 or reduction < 1:
             raise ValueError(
                 "split_attention: radix must be at least 0 and reduction 1, not "
                 f"{radix!r} and {reduction!r}."
             )
+        channels, out, groups = spec.in_channels, spec.out_channels, spec.groups
         maps = max(radix, 1)
-        if in_channels % (groups * maps) or out_channels % groups:
+        if channels % (groups * maps) or out % groups:
             raise ValueError(
-                f"conv='split_attention': {in_channels} channels do not divide into "
+                f"conv='split_attention': {channels} channels do not divide into "
                 f"groups={groups} times radix={radix}."
             )
-        super().__init__(
-            in_channels,
-            out_channels * maps,
-            3,
-            stride=stride,
-            dilation=dilation,
-            groups=groups * maps,
-            norm=norm,
-            act=act,
-        )
+        super().__init__(**spec.args(out_channels=out * maps, groups=groups * maps))
         self.radix = radix
         self.selection: nn.Module | None = None
         if radix:
-            hidden = max(in_channels * radix // reduction, 32)
+            hidden = max(channels * radix // reduction, 32)
             if hidden % groups:
                 raise ValueError(
                     f"conv='split_attention': its hidden width {hidden} does not divide into "
                     f"groups={groups}."
                 )
             self.selection = Selection(
-                out_channels, hidden, radix, groups=groups, bias=True, norm=norm, act=act
+                out, hidden, radix, groups=groups, bias=True, norm=spec.norm, act=spec.act
             )
 
     def forward(self, x: Tensor) -> Tensor:

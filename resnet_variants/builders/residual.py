@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..blocks.convs import GIVEN, ConvFactory, mid_channels, resolve_conv
+from ..blocks.convs import ConvFactory, ConvSpec, mid_channels, resolve_conv
 from ..blocks.layers import check_args
 from ..blocks.residual import ATTENTION_AT, BasicUnit, Bottleneck
 from ..blocks.shortcuts import SHORTCUTS, make_shortcut
@@ -54,7 +54,7 @@ class ResidualConfig(StemmedConfig):
         check_choice("shortcut", self.shortcut, SHORTCUTS)
         self._check_places()
         for args in self.per_stage("conv_args"):
-            check_args("conv", self.conv, resolve_conv(self.conv), args, GIVEN)
+            check_args("conv", self.conv, resolve_conv(self.conv), args)
         first = self.stage_shapes[0].out
         if self.shortcut == "pad" and self.stem_channels > first:
             raise ValueError(
@@ -132,20 +132,20 @@ def bottleneck(
     # where dilation took the stride away: a 3x3 average then, with stride 1.
     pools = pooled and place.designed_stride > 1
     pool = nn.AvgPool2d(3, stride, padding=1) if pools else None
+    spec = ConvSpec(
+        narrow,
+        mid,
+        stride=1 if in_first or pooled else stride,
+        dilation=place.dilation,
+        groups=shape.groups,
+        first=place.index == 0,
+        norm=parts.norm,
+        act=parts.act,
+    )
     return Bottleneck(
         **_slots(parts, place, mid, shortcut_kernel),
         conv1=parts.conv(place.in_channels, narrow, stride=stride if in_first else 1),
-        conv2=part(
-            narrow,
-            mid,
-            stride=1 if in_first or pooled else stride,
-            dilation=place.dilation,
-            groups=shape.groups,
-            first=place.index == 0,
-            norm=parts.norm,
-            act=parts.act,
-            **args,
-        ),
+        conv2=part(spec, **args),
         conv3=parts.conv(mid, place.out_channels, act=False),
         pool_before=pool if config.stride_with == "avg_before" else None,
         pool_after=pool if config.stride_with == "avg_after" else None,

@@ -15,7 +15,7 @@ from .blocks.gates import ATTENTION
 from .blocks.head import GLOBAL_POOLS
 from .blocks.layers import ACTIVATIONS, NORMS, act_factory, norm_factory
 from .choices import Registry, check_choice, unknown
-from .fields import check_fields
+from .fields import bounded, check_fields, one_of
 
 ModuleFactory = Callable[..., nn.Module]
 
@@ -27,9 +27,9 @@ class NetworkConfig:
 
     builder: ClassVar[str]
 
-    num_classes: int = 1000
+    num_classes: int = bounded(1000, least=0)
     """outputs of the classifier; 0: no classifier, the output is the pooled features"""
-    in_chans: int = 3
+    in_chans: int = bounded(3, least=1)
     """channels of the image"""
     global_pool: str = "avg"
     """``avg``, ``max``, ``avgmax`` (their mean), ``catavgmax`` (both), ``gem``, ``""`` (none)"""
@@ -45,7 +45,7 @@ class NetworkConfig:
     """arguments of the normalisation, for instance ``{"eps": 1e-3}``"""
     zero_init_last: bool = False
     """start residual branches at zero (Goyal et al. 2017)"""
-    output_stride: int = 32
+    output_stride: int = one_of(32, (8, 16, 32))
     """8, 16 or 32: stages that would reduce further are dilated instead"""
     features_only: bool = False
     """return a list of feature maps, without head"""
@@ -59,10 +59,7 @@ class NetworkConfig:
         if isinstance(self.global_pool, str) and self.global_pool.startswith("fast"):  # timm's
             pool = self.global_pool.removeprefix("fast") or "avg"
             object.__setattr__(self, "global_pool", pool)
-        check_count("in_chans", self.in_chans, 1)
-        check_count("num_classes", self.num_classes, 0)
         check_choice("global_pool", self.global_pool, GLOBAL_POOLS)
-        check_choice("output_stride", self.output_stride, (8, 16, 32))
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)
             if not 0 <= rate < 1:

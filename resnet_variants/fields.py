@@ -1,9 +1,10 @@
-"""What a field may hold, said once: by its type, and by bounds in its metadata.
+"""What a field may hold, said once: by its type, and by bounds or choices in its metadata.
 
     layers: tuple[int, ...] = bounded((3, 4, 6, 3), least=1, most=MOST_UNITS)
+    stride_in: str = one_of("conv2", ("conv1", "conv2"))
 
-A value of the wrong type or out of bounds is refused with the field's name; numbers of numpy and
-lists become Python's own numbers and tuples.
+A value of the wrong type, out of bounds or not among the choices is refused with the field's name;
+numbers of numpy and lists become Python's own numbers and tuples.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import dataclasses
 import functools
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from torch import nn
 
-from .choices import plain_number
+from .choices import check_choice, plain_number
 
 MOST = 10**7
 """the greatest whole number in any field: a network with more of anything cannot be built"""
@@ -30,8 +31,13 @@ MOST_UNITS = 10_000
 
 
 def bounded(default: Any, *, least: float | None = None, most: float | None = None) -> Any:
-    """A dataclass field whose numbers lie in [least, most]."""
+    """A dataclass field whose numbers lie in [least, most]; a tuple has one at least."""
     return dataclasses.field(default=default, metadata={"least": least, "most": most})
+
+
+def one_of(default: Any, choices: Iterable[object]) -> Any:
+    """A dataclass field that holds one of ``choices``, which may grow, or a tuple of such."""
+    return dataclasses.field(default=default, metadata={"choices": choices})
 
 
 def check_fields(instance: Any) -> None:
@@ -42,6 +48,9 @@ def check_fields(instance: Any) -> None:
     hints = _hints(type(instance))  # type: ignore[arg-type]
     for each in dataclasses.fields(instance):
         value = checked(each.name, getattr(instance, each.name), hints[each.name], each.metadata)
+        if "choices" in each.metadata:
+            for one in value if isinstance(value, tuple) else (value,):
+                check_choice(each.name, one, each.metadata["choices"])
         object.__setattr__(instance, each.name, value)
 
 
@@ -98,6 +107,8 @@ def _plain(name: str, value: Any, kind: Any, bounds: Mapping[str, Any]) -> Any:
     if origin is tuple:
         if len(value) > MOST_VALUES:
             raise ValueError(f"{name} must have at most {MOST_VALUES} values, not {len(value):,}.")
+        if not len(value) and bounds.get("least") is not None:
+            raise ValueError(f"{name} must have at least one value, not ().")
         inner, values = get_args(kind), tuple(value)
         if len(inner) == 2 and inner[1] is Ellipsis:
             inner = (inner[0],) * len(values)

@@ -17,9 +17,8 @@ from torch import nn
 from ..blocks.inception import Concat, Enlarge, Inception, MaxPoolUp, ScaledResidual
 from ..blocks.layers import ConvNormAct
 from ..blocks.stems import Stem
-from ..choices import check_choice
 from ..config import register_builder
-from ..fields import MOST_UNITS, bounded
+from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network
 from .staged import Parts, Place, Stage, StagedConfig, build_staged
 
@@ -55,11 +54,8 @@ class InceptionConfig(StagedConfig):
 
     undilatable: ClassVar[str] = "Inception's poolings stride beside its convolutions"
 
-    stem: str = "imagenet"
+    stem: str = one_of("imagenet", ("imagenet", "cifar"))
     """``imagenet`` (the paper's), ``cifar`` (a 3x3 that reduces nothing)"""
-
-    def _check_shapes(self) -> None:
-        check_choice("stem", self.stem, ("imagenet", "cifar"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,10 +22,9 @@ from ..blocks.inception import Enlarge, ResidualInception
 from ..blocks.preactivation import PreActivation, PreActUnit
 from ..blocks.residual import Bottleneck
 from ..blocks.shortcuts import make_shortcut
-from ..blocks.stems import STEMS
-from ..choices import check_choice
+from ..blocks.stems import POOLS, STEMS
 from ..config import register_builder
-from ..fields import MOST, MOST_UNITS, bounded
+from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network
 from .staged import Parts, Place, Stage, StemmedConfig, build_staged
 
@@ -49,19 +48,19 @@ class RANConfig(StemmedConfig):
     """units between two poolings of the mask; twice as many at its bottom"""
     mask_depths: tuple[int, ...] = bounded((3, 2, 1), least=0, most=16)
     """poolings of the masks of each stage"""
-    mask: str = "mixed"
+    mask: str = one_of("mixed", MASKS)
     """``mixed``, ``channel``, ``spatial``: how the mask is normalised (the paper's Table 2)"""
-    learning: str = "residual"
+    learning: str = one_of("residual", LEARNING)
     """``residual``: (1 + M) T; ``naive``: M T"""
-    unit: str = "resnet"
+    unit: str = one_of("resnet", UNITS)
     """``resnet`` (pre-activation), ``resnext`` or ``inception``"""
-    widths: tuple[int, ...] = bounded((256, 512, 1024, 2048), least=8, most=MOST)
+    widths: tuple[int, ...] = bounded((256, 512, 1024, 2048), least=8)
     """output channels of each stage"""
     tail: int = bounded(3, least=1, most=MOST_UNITS)
     """units of the last stage, which has no attention module"""
-    groups: int = bounded(32, least=1, most=MOST)
+    groups: int = bounded(32, least=1)
     """groups of the 3x3 of ``unit="resnext"``"""
-    stem_pool: str = "max_ceil"
+    stem_pool: str = one_of("max_ceil", POOLS)
     """``max_ceil`` (Caffe, as the authors), ``max`` or ``none``"""
 
     def _check_shapes(self) -> None:
@@ -71,9 +70,6 @@ class RANConfig(StemmedConfig):
                 f"modules={self.modules} and mask_depths={self.mask_depths} must give one number "
                 f"for each of widths={self.widths} but the last."
             )
-        check_choice("mask", self.mask, list(MASKS))
-        check_choice("learning", self.learning, LEARNING)
-        check_choice("unit", self.unit, UNITS)
         if self.unit == "resnext" and any(width % (2 * self.groups) for width in self.widths):
             raise ValueError(
                 f"unit='resnext': half of each of widths={self.widths} must divide into "

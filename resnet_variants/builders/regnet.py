@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 from ..blocks.attention import SE
 from ..blocks.gates import resolve_gate
 from ..blocks.layers import make_divisible
-from ..choices import check_choice
+from ..blocks.residual import ATTENTION_AT
+from ..blocks.stems import STEMS
 from ..config import check_count, register_builder
-from ..fields import MOST_UNITS, bounded
+from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network
 from .residual import ResidualConfig, StageShape, bottleneck, build_residual
 
@@ -77,8 +78,8 @@ def fit_groups(
 class _GroupedConfig(ResidualConfig):
     """What AnyNet and RegNet share: their stem, and squeeze and excitation as RegNetY has it."""
 
-    stem: str = "conv3"
-    attention_at: str | tuple[str, ...] = "inner"
+    stem: str = one_of("conv3", STEMS)
+    attention_at: str | tuple[str, ...] = one_of("inner", ATTENTION_AT)
     se_ratio: float | None = None
     """hidden width of an ``se`` gate over the unit's input channels (RegNetY); None: 0.25, unless
     ``attention_args`` says otherwise"""
@@ -110,9 +111,8 @@ class _GroupedConfig(ResidualConfig):
         return {**args, "hidden": max(round(ratio * in_channels), 1)}
 
 
-def _check_ratio(ratio: object) -> None:
-    number = isinstance(ratio, (int, float)) and not isinstance(ratio, bool)
-    if not number or ratio <= 0 or (ratio > 1 and ratio % 1):  # type: ignore[operator]
+def _check_ratio(ratio: float) -> None:
+    if ratio <= 0 or (ratio > 1 and ratio % 1):
         raise ValueError(
             "bottleneck_ratio must be a fraction or a whole number over 0 (channels of the 3x3 "
             f"over the width), not {ratio!r}."
@@ -127,28 +127,22 @@ class AnyNetConfig(_GroupedConfig):
 
     depths: tuple[int, ...] = bounded((2, 6, 15, 2), least=1, most=MOST_UNITS)
     """units of each stage"""
-    widths: tuple[int, ...] = (96, 192, 432, 1008)
+    widths: tuple[int, ...] = bounded((96, 192, 432, 1008), least=1)
     """channels of each stage"""
     bottleneck_ratio: float | tuple[float, ...] = 1
     """channels of the 3x3 over the width (the paper's 1 / b), or one such for each stage"""
-    group_width: int | tuple[int, ...] = 48
+    group_width: int | tuple[int, ...] = bounded(48, least=1)
     """channels of a group of the 3x3, or one such for each stage"""
 
     def _check_shapes(self) -> None:
-        if not isinstance(self.depths, tuple) or not self.depths:
-            raise ValueError(f"depths must give the units of each stage, not {self.depths!r}.")
-        if not isinstance(self.widths, tuple) or len(self.widths) != len(self.depths):
+        if len(self.widths) != len(self.depths):
             raise ValueError(f"widths={self.widths!r} for the stages of depths={self.depths}.")
-        for each in self.depths:
-            check_count("depths", each, 1)
         for width, ratio, group_width in zip(
             self.widths,
             self.per_stage("bottleneck_ratio"),
             self.per_stage("group_width"),
             strict=True,
         ):
-            check_count("widths", width, 1)
-            check_count("group_width", group_width, 1)
             _check_ratio(ratio)
             mid = int(width * ratio)
             if mid == 0 or mid % group_width:
@@ -192,17 +186,15 @@ class RegNetConfig(_GroupedConfig):
     """slope: how much wider each block is than the one before"""
     w_m: float = 2.25
     """quantisation: a stage is this times as wide as the one before"""
-    group_width: int = 48
+    group_width: int = bounded(48, least=1)
     """channels of a group of the 3x3"""
     bottleneck_ratio: float = 1
     """channels of the 3x3 over the width (the paper's 1 / b)"""
-    rounding: str = "pycls"
+    rounding: str = one_of("pycls", ROUNDINGS)
     """how widths are made multiples of the group width: as ``pycls``, the authors' code, or as
     ``torchvision``, which differs in three of its published networks (zoo: ``_tv``)"""
 
     def _check_shapes(self) -> None:
-        check_count("group_width", self.group_width, 1)
-        check_choice("rounding", self.rounding, ROUNDINGS)
         _check_ratio(self.bottleneck_ratio)
         regnet_widths(self.depth, self.w_0, self.w_a, self.w_m)
 

@@ -13,7 +13,7 @@ from ..blocks.layers import check_args
 from ..blocks.residual import ATTENTION_AT, BasicUnit, Bottleneck
 from ..blocks.shortcuts import SHORTCUTS, make_shortcut
 from ..blocks.stems import STEMS
-from ..choices import check_choice
+from ..fields import one_of
 from ..network import Network
 from .staged import Parts, Place, Stage, StemmedConfig, build_staged
 
@@ -36,22 +36,20 @@ class StageShape:
 class ResidualConfig(StemmedConfig):
     """A stem, stages of residual units, a head. Subclasses say what shape the stages have."""
 
-    stride_with: str = "conv"
+    stride_with: str = one_of("conv", ("conv", "avg_after", "avg_before"))
     """``conv``, or a 3x3 average pooling behind (``avg_after``) or before the 3x3"""
-    shortcut: str = "conv"
+    shortcut: str = one_of("conv", SHORTCUTS)
     """``conv``, ``avg`` (ResNet-D), ``max``, ``pad`` (no parameters)"""
     conv: str | ConvFactory = "plain"
     """what stands in for the 3x3: a registered name or a module class"""
     conv_args: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = field(default_factory=dict)
     """its own arguments, for instance ``{"scale": 4}``, or one such for each stage"""
-    attention_at: str | tuple[str, ...] = "standard"
+    attention_at: str | tuple[str, ...] = one_of("standard", ATTENTION_AT)
     """``standard``, ``inner``, ``pre``, ``post``, ``identity`` (SE paper, Table 14), or
     ``between`` stages (BAM: behind each but the last); or one of these for each stage"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("stride_with", self.stride_with, ("conv", "avg_after", "avg_before"))
-        check_choice("shortcut", self.shortcut, SHORTCUTS)
         self._check_places()
         for args in self.per_stage("conv_args"):
             check_args("conv", self.conv, resolve_conv(self.conv), args)
@@ -65,7 +63,6 @@ class ResidualConfig(StemmedConfig):
     def _check_places(self) -> None:
         places = self.per_stage("attention_at")
         for at, every in zip(places, self.per_stage("attention_every"), strict=True):
-            check_choice("attention_at", at, ATTENTION_AT)
             if at == "between" and every != 1:
                 raise ValueError(
                     f"attention_every={self.attention_every!r} counts a stage's units, and "

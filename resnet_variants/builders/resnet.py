@@ -12,9 +12,8 @@ from functools import partial
 from typing import ClassVar
 
 from ..blocks.stems import STEMS
-from ..choices import check_choice
-from ..config import check_count, register_builder
-from ..fields import MOST_UNITS, bounded
+from ..config import register_builder
+from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network
 from .residual import ResidualConfig, StageShape, basic, bottleneck, build_residual
 
@@ -29,26 +28,23 @@ class ResNetConfig(ResidualConfig):
 
     layers: tuple[int, ...] = bounded((3, 4, 6, 3), least=1, most=MOST_UNITS)
     """units of each stage"""
-    widths: tuple[int, ...] | None = None
+    widths: tuple[int, ...] | None = bounded(None, least=1)
     """width of each stage, before the bottleneck's expansion; None: 64, doubling"""
-    block: str = "bottleneck"
+    block: str = one_of("bottleneck", BLOCKS)
     """``basic`` (two 3x3) or ``bottleneck`` (1x1, 3x3, 1x1 to four times the width)"""
-    groups: int = 1
+    groups: int = bounded(1, least=1)
     """groups of the 3x3: ResNeXt's cardinality"""
-    base_width: int = 64
+    base_width: int = bounded(64, least=1)
     """channels of a group in a stage of width 64; the 3x3 has groups * width * this / 64"""
-    stride_in: str = "conv2"
+    stride_in: str = one_of("conv2", ("conv1", "conv2"))
     """the bottleneck's convolution that strides: ``conv1`` (2016) or ``conv2`` (ResNet-B)"""
-    shortcut_kernel: int = 1
+    shortcut_kernel: int = bounded(1, least=1)
     """kernel of the projections that stride (SENet-154: 3)"""
-    reduce_first: int = 1
+    reduce_first: int = bounded(1, least=1)
     """the first 1x1 is narrower than the 3x3 by this (SENet-154: 2)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("stride_in", self.stride_in, ("conv1", "conv2"))
-        for name in ("shortcut_kernel", "reduce_first"):
-            check_count(name, getattr(self, name), 1)
         if self.shortcut_kernel % 2 == 0:
             raise ValueError(f"shortcut_kernel must be odd, not {self.shortcut_kernel}.")
         for stage, shape in enumerate(self.stage_shapes):
@@ -76,18 +72,8 @@ class ResNetConfig(ResidualConfig):
             )
 
     def _check_shapes(self) -> None:
-        if not isinstance(self.layers, tuple) or not self.layers:
-            raise ValueError(f"layers must give the units of each stage, not {self.layers!r}.")
-        for depth in self.layers:
-            check_count("layers", depth, 1)
-        if self.widths is not None:
-            for width in self.widths:
-                check_count("widths", width, 1)
-            if len(self.widths) != len(self.layers):
-                raise ValueError(f"widths={self.widths} for the stages of layers={self.layers}.")
-        check_choice("block", self.block, BLOCKS)
-        for name in ("groups", "base_width"):
-            check_count(name, getattr(self, name), 1)
+        if self.widths is not None and len(self.widths) != len(self.layers):
+            raise ValueError(f"widths={self.widths} for the stages of layers={self.layers}.")
 
     @property
     def stage_widths(self) -> tuple[int, ...]:

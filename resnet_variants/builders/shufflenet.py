@@ -15,9 +15,9 @@ from torch import nn
 
 from ..blocks.layers import ConvNormAct
 from ..blocks.shuffle import SHUFFLE_ORDERS, ChannelShuffle, Join, ShuffleUnit, Split
-from ..choices import check_choice
+from ..blocks.stems import STEMS
 from ..config import register_builder
-from ..fields import MOST, MOST_UNITS, bounded
+from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network
 from .staged import Parts, Place, Stage, StemmedConfig, build_staged
 
@@ -28,15 +28,12 @@ class ShuffleNetConfig(StemmedConfig):
 
     layers: tuple[int, ...] = bounded((4, 8, 4), least=1, most=MOST_UNITS)
     """units of each stage"""
-    stem: str = "conv3_pool"
+    stem: str = one_of("conv3_pool", STEMS)
     """``conv3_pool`` (the papers'), or another of the ResNets' stems, ``cifar`` for 32x32"""
-    first_stride: int = 2
+    first_stride: int = one_of(2, (1, 2))
     """stride of the first stage; the 50- and 164-layer networks have 1, as ResNets"""
 
     def _check_shapes(self) -> None:
-        check_choice("first_stride", self.first_stride, (1, 2))
-        if not self.layers:
-            raise ValueError("layers must give the units of each stage, not ().")
         if len(self.stage_widths) != len(self.layers):
             raise ValueError(f"widths={self.stage_widths} for the stages of layers={self.layers}.")
 
@@ -60,22 +57,20 @@ class ShuffleNetV1Config(ShuffleNetConfig):
 
     builder: ClassVar[str] = "shufflenet_v1"
 
-    groups: int = bounded(3, least=1, most=MOST)
+    groups: int = bounded(3, least=1)
     """groups of the 1x1 convolutions"""
     width: float = bounded(1.0, least=0.05, most=100)
     """multiplies the channels; the published networks have 0.25 to 2"""
-    widths: tuple[int, ...] | None = bounded(None, least=4, most=MOST)
+    widths: tuple[int, ...] | None = bounded(None, least=4)
     """channels of each stage; None: the paper's for these groups (its Table 1) times ``width``"""
-    shuffle_at: str = "after"
+    shuffle_at: str = one_of("after", ("after", "before"))
     """``after`` the depthwise convolution (released code) or ``before`` it (paper)"""
-    shuffle_order: str = "released"
+    shuffle_order: str = one_of("released", SHUFFLE_ORDERS)
     """``paper``, or ``released``, its inverse"""
     pool_first: bool = True
     """units that stride put the pooled input before the branch's channels, or behind them"""
 
     def _check_shapes(self) -> None:
-        check_choice("shuffle_at", self.shuffle_at, ("after", "before"))
-        check_choice("shuffle_order", self.shuffle_order, SHUFFLE_ORDERS)
         if self.widths is None and self.groups not in V1_WIDTHS:
             raise ValueError(
                 f"The paper has no widths for groups={self.groups}, only for "
@@ -115,14 +110,14 @@ class ShuffleNetV2Config(ShuffleNetConfig):
 
     builder: ClassVar[str] = "shufflenet_v2"
 
-    widths: tuple[int, ...] = bounded((116, 232, 464), least=4, most=MOST)
+    widths: tuple[int, ...] = bounded((116, 232, 464), least=4)
     """channels of each stage"""
-    head_width: int = bounded(1024, least=1, most=MOST)
+    head_width: int = bounded(1024, least=1)
     """channels of the last 1x1 convolution, before the pooling"""
-    downsample: str = "halves"
+    downsample: str = one_of("halves", ("halves", "keep"))
     """how the two branches of a unit that strides share the output: ``halves`` (torchvision), or
     ``keep`` (authors): the projection keeps the input's number of channels"""
-    shuffle_at: str = "end"
+    shuffle_at: str = one_of("end", ("end", "start"))
     """``end``: halves are split and the output shuffled (torchvision). ``start``: even and odd
     channels are split and the output is not shuffled (authors)"""
     residual: bool = False
@@ -130,8 +125,6 @@ class ShuffleNetV2Config(ShuffleNetConfig):
 
     def _check_shapes(self) -> None:
         super()._check_shapes()
-        check_choice("downsample", self.downsample, ("halves", "keep"))
-        check_choice("shuffle_at", self.shuffle_at, ("end", "start"))
         channels = self.stem_channels
         for width in self.widths:
             if width % 2:

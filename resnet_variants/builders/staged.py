@@ -17,9 +17,8 @@ from ..blocks.gates import GateFactory, check_gate, make_gate
 from ..blocks.head import Head
 from ..blocks.layers import ConvNormAct, act_factory, norm_factory
 from ..blocks.stems import POOLS, STEMS, Stem, make_stem
-from ..choices import check_choice
 from ..config import NetworkConfig
-from ..fields import MOST, MOST_UNITS, bounded
+from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network, StageInfo
 
 
@@ -91,18 +90,13 @@ class StagedConfig(NetworkConfig):
 class StemmedConfig(StagedConfig):
     """What the families have that begin with one of ``blocks.stems``."""
 
-    stem: str = "conv7"
+    stem: str = one_of("conv7", STEMS)
     """``conv7``, ``deep`` (ResNet-C), ``deep64``, ``tiered``, ``conv3``,
     ``conv3_pool``, ``cifar``"""
-    stem_width: int | None = bounded(None, least=3, most=MOST)  # a tiered stem has 3 / 8 of it
+    stem_width: int | None = bounded(None, least=3)  # a tiered stem has 3 / 8 of it
     """channels that the stem gives; None: the stem's own, or the paper's"""
-    stem_pool: str = "max"
+    stem_pool: str = one_of("max", POOLS)
     """``max`` (padded, torch), ``max_ceil`` (unpadded, rounded up: Caffe) or ``none``"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("stem", self.stem, list(STEMS))
-        check_choice("stem_pool", self.stem_pool, POOLS)
 
     @property
     def stem_channels(self) -> int:

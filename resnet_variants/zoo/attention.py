@@ -1,7 +1,7 @@
 """ResNets with a gate: SE, ECA and its ablations, SSA, Salient."""
 
 from .entry import table
-from .resnet import D18, D34, D50, D101, D152, A, B, D
+from .resnet import D18, D34, D50, D101, D152, A, B, D, depths
 
 HU = "Hu et al., Squeeze-and-Excitation Networks, CVPR 2018"
 WANG = "Wang et al., ECA-Net: Efficient Channel Attention, CVPR 2020"
@@ -23,18 +23,7 @@ def _kernels(*sizes: int) -> dict[str, object]:
 
 
 ENTRIES = [
-    *table(
-        "SE-ResNet",
-        HU,
-        B.replace(**SE8),
-        {
-            "seresnet18": D18,
-            "seresnet34": D34,
-            "seresnet50": D50,
-            "seresnet101": D101,
-            "seresnet152": D152,
-        },
-    ),
+    *table("SE-ResNet", HU, B.replace(**SE8), depths("seresnet{}", 18, 34, 50, 101, 152)),
     *table(
         "SE-ResNeXt",
         HU,
@@ -75,9 +64,7 @@ ENTRIES = [
         },
     ),
     # timm's: the kernel by the paper's formula
-    *table(
-        "ECA-Net", WANG, D.replace(attention="eca"), {"ecaresnet50d": D50, "ecaresnet101d": D101}
-    ),
+    *table("ECA-Net", WANG, D.replace(attention="eca"), depths("ecaresnet{}d", 50, 101)),
     *table(
         "SE-Var",
         WANG,
@@ -100,27 +87,12 @@ ENTRIES = [
     ),
     *table("ECA-NS", WANG, B.replace(attention="eca_ns"), {"eca_ns_resnet50": D50}),
     *table(
-        "SSANet",
-        SSANET,
-        B.replace(attention="ssa"),
-        {
-            "ssaresnet18": D18,
-            "ssaresnet34": D34,
-            "ssaresnet50": D50,
-            "ssaresnet101": D101,
-            "ssaresnet152": D152,
-        },
+        "SSANet", SSANET, B.replace(attention="ssa"), depths("ssaresnet{}", 18, 34, 50, 101, 152)
     ),
     *table(
         "Salient-Net",
         SALIENT,
         B.replace(attention="salient"),
-        {
-            "salientresnet18": D18,
-            "salientresnet34": D34,
-            "salientresnet50": D50,
-            "salientresnet101": D101,
-            "salientresnet152": D152,
-        },
+        depths("salientresnet{}", 18, 34, 50, 101, 152),
     ),
 ]

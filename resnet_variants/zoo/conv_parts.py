@@ -1,7 +1,7 @@
 """Networks that differ in the bottleneck's 3x3: SK-Net, Res2Net, ResNeSt, SCNet."""
 
 from .entry import Entry, table
-from .resnet import D26, D50, D101, D152, B, D
+from .resnet import D26, D50, D101, D152, B, D, depths
 
 LI = "Li et al., Selective Kernel Networks, CVPR 2019"
 GAO = "Gao et al., Res2Net: A New Multi-scale Backbone Architecture, TPAMI 2021"
@@ -36,7 +36,7 @@ SK_ENTRIES: list[Entry] = [
         "SK-Net",
         LI,
         SK,
-        {"sknet26": D26, "sknet50": D50, "sknet101": D101},
+        depths("sknet{}", 26, 50, 101),
         aliases={"sknet50": ["skresnext50_32x4d"]},
     ),
     # The authors' own networks, trained in Caffe: the stem's pooling rounds up, unpadded, and the
@@ -177,7 +177,7 @@ RESNEST_ENTRIES: list[Entry] = [
 ]
 
 SC_ENTRIES: list[Entry] = [
-    *table("SCNet", LIU, SC, {"scnet50": D50, "scnet101": D101}),
+    *table("SCNet", LIU, SC, depths("scnet{}", 50, 101)),
     *table(
         "SCNet",
         LIU,

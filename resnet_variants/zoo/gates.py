@@ -1,7 +1,7 @@
 """ResNets with the collection of gates: the networks that their papers name."""
 
 from .entry import table
-from .resnet import D18, D34, D50, D101, D152, B
+from .resnet import D50, B, depths
 
 WOO = "Woo et al., CBAM: Convolutional Block Attention Module, ECCV 2018"
 PARK = "Park et al., BAM: Bottleneck Attention Module, BMVC 2018"
@@ -20,71 +20,21 @@ FAMILY = "Gates"
 SIDES = {"attention_args": tuple({"size": size} for size in (56, 28, 14, 7))}
 
 ENTRIES = [
-    *table(
-        FAMILY,
-        WOO,
-        B.replace(attention="cbam"),
-        {
-            "cbam_resnet18": D18,
-            "cbam_resnet34": D34,
-            "cbam_resnet50": D50,
-            "cbam_resnet101": D101,
-            "cbam_resnet152": D152,
-        },
-    ),
+    *table(FAMILY, WOO, B.replace(attention="cbam"), depths("cbam_resnet{}", 18, 34, 50, 101, 152)),
     *table(
         FAMILY,
         PARK,
         B.replace(attention="bam", attention_at="between"),
-        {
-            "bam_resnet18": D18,
-            "bam_resnet34": D34,
-            "bam_resnet50": D50,
-            "bam_resnet101": D101,
-            "bam_resnet152": D152,
-        },
+        depths("bam_resnet{}", 18, 34, 50, 101, 152),
     ),
     *table(
-        FAMILY,
-        QIN,
-        B.replace(attention="fca", **SIDES),
-        {
-            "fcaresnet34": D34,
-            "fcaresnet50": D50,
-            "fcaresnet101": D101,
-            "fcaresnet152": D152,
-        },
+        FAMILY, QIN, B.replace(attention="fca", **SIDES), depths("fcaresnet{}", 34, 50, 101, 152)
     ),
     *table(FAMILY, CAO, B.replace(attention="gc"), {"gcnet_resnet50": D50}),
-    *table(
-        FAMILY,
-        MISRA,
-        B.replace(attention="triplet"),
-        {"triplet_resnet18": D18, "triplet_resnet50": D50, "triplet_resnet101": D101},
-    ),
-    *table(
-        FAMILY,
-        YANG,
-        B.replace(attention="simam"),
-        {
-            "simam_resnet18": D18,
-            "simam_resnet34": D34,
-            "simam_resnet50": D50,
-            "simam_resnet101": D101,
-        },
-    ),
-    *table(
-        FAMILY,
-        LI,
-        B.replace(attention="sge"),
-        {"sge_resnet50": D50, "sge_resnet101": D101},
-    ),
-    *table(
-        FAMILY,
-        ZHANG,
-        B.replace(attention="shuffle"),
-        {"sa_resnet50": D50, "sa_resnet101": D101},
-    ),
+    *table(FAMILY, MISRA, B.replace(attention="triplet"), depths("triplet_resnet{}", 18, 50, 101)),
+    *table(FAMILY, YANG, B.replace(attention="simam"), depths("simam_resnet{}", 18, 34, 50, 101)),
+    *table(FAMILY, LI, B.replace(attention="sge"), depths("sge_resnet{}", 50, 101)),
+    *table(FAMILY, ZHANG, B.replace(attention="shuffle"), depths("sa_resnet{}", 50, 101)),
     *table(FAMILY, LEE, B.replace(attention="srm"), {"srm_resnet50": D50}),
     *table(FAMILY, HU, B.replace(attention="ge"), {"ge_theta_minus_resnet50": D50}),
     *table(FAMILY, GATED, B.replace(attention="gct", attention_at="pre"), {"gct_resnet50": D50}),

@@ -1,7 +1,11 @@
 """ResNet, its A to D and s forms, Wide ResNet, ResNeXt."""
 
+from collections.abc import Mapping
+
 from ..builders.resnet import ResNetConfig
 from .entry import table
+
+Row = Mapping[str, object]
 
 D18 = {"block": "basic", "layers": (2, 2, 2, 2)}
 D34 = {"block": "basic", "layers": (3, 4, 6, 3)}
@@ -10,6 +14,8 @@ D50: dict[str, object] = {}
 D101 = {"layers": (3, 4, 23, 3)}
 D152 = {"layers": (3, 8, 36, 3)}
 D200 = {"layers": (3, 24, 36, 3)}
+
+DEPTHS: dict[int, Row] = {18: D18, 26: D26, 34: D34, 50: D50, 101: D101, 152: D152, 200: D200}
 
 HE = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
 BAG = "He et al., Bag of Tricks for Image Classification, CVPR 2019"
@@ -22,49 +28,26 @@ C = B.replace(stem="deep")
 D = C.replace(shortcut="avg")
 S = B.replace(stem="deep64")
 
+
+def depths(name: str, *of: int) -> dict[str, Row]:
+    """A row for each of these depths, which stands in the network's name for ``{}``."""
+    return {name.format(depth): DEPTHS[depth] for depth in of}
+
+
 ENTRIES = [
-    *table("ResNet", HE, B, {"resnet18": D18, "resnet34": D34}),
-    *table(
-        "ResNet-A",
-        HE,
-        A,
-        {"resnet50a": D50, "resnet101a": D101, "resnet152a": D152},
-    ),
+    *table("ResNet", HE, B, depths("resnet{}", 18, 34)),
+    *table("ResNet-A", HE, A, depths("resnet{}a", 50, 101, 152)),
     *table(
         "ResNet-B",
         BAG,
         B,
-        {
-            "resnet26": D26,
-            "resnet50": D50,
-            "resnet101": D101,
-            "resnet152": D152,
-            "resnet200": D200,
-        },
+        depths("resnet{}", 26, 50, 101, 152, 200),
         aliases={f"resnet{depth}": (f"resnet{depth}b",) for depth in (26, 50, 101, 152, 200)},
     ),
-    *table("ResNet-C", BAG, C, {"resnet50c": D50, "resnet101c": D101, "resnet152c": D152}),
-    *table(
-        "ResNet-D",
-        BAG,
-        D,
-        {
-            "resnet18d": D18,
-            "resnet26d": D26,
-            "resnet34d": D34,
-            "resnet50d": D50,
-            "resnet101d": D101,
-            "resnet152d": D152,
-            "resnet200d": D200,
-        },
-    ),
-    *table("ResNet-S", BAG, S, {"resnet50s": D50, "resnet101s": D101, "resnet152s": D152}),
-    *table(
-        "Wide ResNet",
-        WIDE,
-        B.replace(base_width=128),
-        {"wide_resnet50_2": D50, "wide_resnet101_2": D101},
-    ),
+    *table("ResNet-C", BAG, C, depths("resnet{}c", 50, 101, 152)),
+    *table("ResNet-D", BAG, D, depths("resnet{}d", 18, 26, 34, 50, 101, 152, 200)),
+    *table("ResNet-S", BAG, S, depths("resnet{}s", 50, 101, 152)),
+    *table("Wide ResNet", WIDE, B.replace(base_width=128), depths("wide_resnet{}_2", 50, 101)),
     *table(
         "ResNeXt",
         XIE,

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
 from ..blocks.inception import Concat, Enlarge, Inception, MaxPoolUp, ScaledResidual
-from ..blocks.layers import ConvNormAct
 from ..blocks.stems import Stem
 from ..config import register_builder
 from ..fields import MOST_UNITS, bounded, one_of
@@ -42,8 +41,25 @@ BN_INCEPTION: tuple[tuple[Widths | None, ...], ...] = (
     ),
 )
 
-Conv = Callable[..., ConvNormAct]
+Conv = Callable[..., nn.Module]
 Window = tuple[int, int, int]
+Layer = tuple[Any, ...]  # channels, kernel, stride where it is not 1
+Branches = tuple[tuple[Layer, ...], ...]
+
+# Inception-ResNet-v2: the branches of the units of each stage, and of what stands between stages,
+# where a pooling joins them. A convolution that strides does not pad.
+BLOCKS: tuple[Branches, ...] = (
+    (((32, 1),), ((32, 1), (32, 3)), ((32, 1), (48, 3), (64, 3))),
+    (((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1)))),
+    (((192, 1),), ((192, 1), (224, (1, 3)), (256, (3, 1)))),
+)
+MIXED_5B: Branches = (((96, 1),), ((48, 1), (64, 5)), ((64, 1), (96, 3), (96, 3)))
+MIXED_6A: Branches = (((384, 3, 2),), ((256, 1), (256, 3), (384, 3, 2)))
+MIXED_7A: Branches = (
+    ((256, 1), (384, 3, 2)),
+    ((256, 1), (288, 3, 2)),
+    ((256, 1), (288, 3), (320, 3, 2)),
+)
 # Kernel, stride and padding of Inception-ResNet-v2's first convolutions
 STEM_WINDOWS = ((3, 2, 0), (3, 1, 0), (3, 1, 1))
 
@@ -103,10 +119,13 @@ class InceptionResNetConfig(InceptionConfig):
 def build_bn_inception(config: BNInceptionConfig) -> Network:
     """The network that ``config`` describes."""
     parts = Parts(config, 0)
-    conv = partial(parts.conv, bias=config.conv_bias)
     cifar = config.stem == "cifar"
+
+    def conv(i: int, o: int, kernel: int = 1, stride: int = 1) -> nn.Module:
+        return parts.conv(i, o, kernel, stride=stride, bias=config.conv_bias)
+
     stem = Stem(
-        [conv(config.in_chans, 64, 3) if cifar else conv(config.in_chans, 64, 7, stride=2)],
+        [conv(config.in_chans, 64, 3) if cifar else conv(config.in_chans, 64, 7, 2)],
         None if cifar else _caffe_pool(),
         out_channels=64,
         conv_reduction=1 if cifar else 2,
@@ -122,8 +141,9 @@ def build_bn_inception(config: BNInceptionConfig) -> Network:
         row = BN_INCEPTION[place.stage - 1][place.index]
         if row is None:
             return _caffe_pool()
-        branches = _bn_branches(place.in_channels, *row, conv)
-        return Inception(branches, parts.gate(place.out_channels, place))
+        return Inception(
+            _bn_branches(conv, place.in_channels, *row), parts.gate(place.out_channels, place)
+        )
 
     return build_staged(parts, stages, unit, stem=stem, first_stride=1)
 
@@ -137,28 +157,33 @@ def _block_width(channels: int, row: Widths | None) -> int:
 
 
 def _bn_branches(
+    conv: Conv,
     channels: int,
     one: int,
     three: tuple[int, int],
     five: tuple[int, int],
     pool: int,
     kind: str,
-    conv: Conv,
 ) -> list[nn.Module]:
     stride = 1 if one else 2
-    branches: list[nn.Module] = [conv(channels, one)] if one else []
+    branches = [_chain(conv, channels, (one, 1))] if one else []
     branches += [
-        nn.Sequential(conv(channels, three[0]), conv(three[0], three[1], 3, stride=stride)),
-        nn.Sequential(
-            conv(channels, five[0]),
-            conv(five[0], five[1], 3),
-            conv(five[1], five[1], 3, stride=stride),
-        ),
+        _chain(conv, channels, (three[0], 1), (three[1], 3, stride)),
+        _chain(conv, channels, (five[0], 1), (five[1], 3), (five[1], 3, stride)),
     ]
     if not pool:
         return [*branches, MaxPoolUp()]
     pooling = nn.MaxPool2d if kind == "max" else nn.AvgPool2d
     return [*branches, nn.Sequential(pooling(3, 1, padding=1), conv(channels, pool))]
+
+
+def _chain(conv: Conv, channels: int, *layers: Layer) -> nn.Module:
+    """Convolutions one behind the other."""
+    made = []
+    for out, *window in layers:
+        made.append(conv(channels, out, *window))
+        channels = out
+    return nn.Sequential(*made) if len(made) > 1 else made[0]
 
 
 def _caffe_pool() -> nn.MaxPool2d:
@@ -173,10 +198,13 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
     zeros, so that images under 75 pixels work, too.
     """
     parts = Parts(config, sum(config.layers) + 1)
-    conv, cifar = parts.conv, config.stem == "cifar"
+    cifar = config.stem == "cifar"
+
+    def conv(i: int, o: int, kernel: Any = 1, stride: int = 1) -> nn.Module:
+        return parts.conv(i, o, kernel) if stride == 1 else unpadded(i, o, stride)
 
     def unpadded(i: int, o: int, stride: int = 1) -> nn.Sequential:
-        return nn.Sequential(Enlarge(), conv(i, o, 3, stride=stride, padding=0))
+        return nn.Sequential(Enlarge(), parts.conv(i, o, 3, stride=stride, padding=0))
 
     def pool() -> nn.Sequential:
         return nn.Sequential(Enlarge(), nn.MaxPool2d(3, 2))
@@ -201,42 +229,22 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
         )
         start = [conv(64, 80), unpadded(80, 192), pool()]
         windows = (*STEM_WINDOWS, (3, 2, 0), (3, 1, 0), (3, 2, 0))
-    mixed_5b = Concat(
-        [
-            conv(192, 96),
-            nn.Sequential(conv(192, 48), conv(48, 64, 5)),
-            nn.Sequential(conv(192, 64), conv(64, 96, 3), conv(96, 96, 3)),
-            nn.Sequential(nn.AvgPool2d(3, 1, padding=1, count_include_pad=False), conv(192, 64)),
-        ]
-    )
-    mixed_6a = Concat(
-        [
-            unpadded(320, 384, 2),
-            nn.Sequential(conv(320, 256), conv(256, 256, 3), unpadded(256, 384, 2)),
-            pool(),
-        ]
-    )
-    mixed_7a = Concat(
-        [
-            nn.Sequential(conv(1088, 256), unpadded(256, 384, 2)),
-            nn.Sequential(conv(1088, 256), unpadded(256, 288, 2)),
-            nn.Sequential(conv(1088, 256), conv(256, 288, 3), unpadded(288, 320, 2)),
-            pool(),
-        ]
-    )
+    average = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+    mixed_5b = Concat([*_chains(conv, 192, MIXED_5B), nn.Sequential(average, conv(192, 64))])
+    mixed_6a = Concat([*_chains(conv, 320, MIXED_6A), pool()])
+    mixed_7a = Concat([*_chains(conv, 1088, MIXED_7A), pool()])
     # What a stage begins with, and the branches of the residual units behind it
     starts = ([*start, mixed_5b], [mixed_6a], [mixed_7a])
-    branches_of = (_block35, _block17, _block8)
     first, second, third = config.layers
 
     def unit(parts: Parts, place: Place) -> nn.Module:
         if place.index < len(starts[place.stage]):
             return starts[place.stage][place.index]
-        branches, width = branches_of[place.stage](conv, place.in_channels)
+        branches = BLOCKS[place.stage]
         end = place.last and place.last_stage  # that unit is not scaled, nor activated
         return ScaledResidual(
-            branches,
-            width,
+            _chains(conv, place.in_channels, branches),
+            sum(layers[-1][0] for layers in branches),
             place.out_channels,
             scale=1.0 if end else config.scales[place.stage],
             attention=parts.gate(place.out_channels, place),
@@ -255,7 +263,7 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
         unit,
         stem=stem,
         first_stride=1 if cifar else 2,
-        final=partial(conv, 2080, 1536),
+        final=partial(parts.conv, 2080, 1536),
         final_width=1536,
     )
     if not cifar:
@@ -263,20 +271,5 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
     return network
 
 
-def _block35(conv: Conv, channels: int) -> tuple[list[nn.Module], int]:
-    branches = [
-        conv(channels, 32),
-        nn.Sequential(conv(channels, 32), conv(32, 32, 3)),
-        nn.Sequential(conv(channels, 32), conv(32, 48, 3), conv(48, 64, 3)),
-    ]
-    return branches, 128
-
-
-def _block17(conv: Conv, channels: int) -> tuple[list[nn.Module], int]:
-    wide = nn.Sequential(conv(channels, 128), conv(128, 160, (1, 7)), conv(160, 192, (7, 1)))
-    return [conv(channels, 192), wide], 384
-
-
-def _block8(conv: Conv, channels: int) -> tuple[list[nn.Module], int]:
-    wide = nn.Sequential(conv(channels, 192), conv(192, 224, (1, 3)), conv(224, 256, (3, 1)))
-    return [conv(channels, 192), wide], 448
+def _chains(conv: Conv, channels: int, branches: Branches) -> list[nn.Module]:
+    return [_chain(conv, channels, *layers) for layers in branches]

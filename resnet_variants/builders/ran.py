@@ -81,7 +81,7 @@ class RANConfig(StemmedConfig):
         return len(self.widths)
 
     @property
-    def _own_width(self) -> int:
+    def own_stem_width(self) -> int:
         return STEMS[self.stem].width or 16
 
     @property

@@ -83,7 +83,7 @@ class ResidualConfig(StemmedConfig):
         return len(self.stage_shapes)
 
     @property
-    def _own_width(self) -> int:
+    def own_stem_width(self) -> int:
         return STEMS[self.stem].width or self.stage_shapes[0].out
 
 

@@ -81,7 +81,7 @@ class ResNetConfig(ResidualConfig):
         return self.widths or tuple(64 * 2**i for i in range(len(self.layers)))
 
     @property
-    def _own_width(self) -> int:
+    def own_stem_width(self) -> int:
         return STEMS[self.stem].width or self.stage_widths[0]
 
     @property

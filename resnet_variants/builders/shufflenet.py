@@ -89,7 +89,7 @@ class ShuffleNetV1Config(ShuffleNetConfig):
             channels = width
 
     @property
-    def _own_width(self) -> int:
+    def own_stem_width(self) -> int:
         """24 (48 from width 2 on, fewer below 1), rounded up to a multiple of the groups."""
         return _up(int(24 * min(self.width, 1)) if self.width < 2 else 48, self.groups)
 
@@ -142,7 +142,7 @@ class ShuffleNetV2Config(ShuffleNetConfig):
             )
 
     @property
-    def _own_width(self) -> int:
+    def own_stem_width(self) -> int:
         return 24
 
     @property

@@ -101,12 +101,12 @@ class StemmedConfig(StagedConfig):
     @property
     def stem_channels(self) -> int:
         """Channels that the stem gives to the first stage."""
-        return self.stem_width or self._own_width
+        return self.stem_width or self.own_stem_width
 
     @property
-    def _own_width(self) -> int:
+    def own_stem_width(self) -> int:
         """The stem's channels where ``stem_width`` does not say."""
-        raise NotImplementedError(f"{type(self).__name__} must define _own_width")
+        raise NotImplementedError(f"{type(self).__name__} must define own_stem_width")
 
 
 @dataclass(frozen=True)

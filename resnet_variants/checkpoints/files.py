@@ -47,17 +47,23 @@ class Checkpoint:
     """text that safetensors files can carry"""
 
 
-def read_checkpoint(path: str | os.PathLike[str], *, key: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    check: Callable[[Checkpoint], None] = lambda _: None,
+) -> Checkpoint:
     """Read a file of weights: .safetensors, .pth, .pt, .bin, .th, .pyth, .pth.tar, zipped .pth.
 
     The tensors have memory of their own: the file may be overwritten afterwards. ``key`` chooses
-    among several sets of weights in the file (``"state_dict_ema"``). Raises FileNotFoundError,
+    among several sets of weights in the file (``"state_dict_ema"``). ``check`` is called with the
+    names and shapes, as meta tensors, before any numbers are read. Raises FileNotFoundError,
     IsADirectoryError, ``BrokenFileError`` for what is no checkpoint, ``UnsafeFileError`` for a
     pickle that would run code and ``CheckpointError`` where several sets could be meant.
     """
     path = _regular(path)
     with reading(path), path.open("rb") as file:
-        return _read(file, path, key, archives=0)
+        return _read(file, path, key, check, archives=0)
 
 
 def from_mapping(content: Mapping[str, Any], *, key: str | None = None) -> Checkpoint:
@@ -114,7 +120,14 @@ def _regular(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _read(file: IO[bytes], path: Path, key: str | None, *, archives: int) -> Checkpoint:
+def _read(
+    file: IO[bytes],
+    path: Path,
+    key: str | None,
+    check: Callable[[Checkpoint], None],
+    *,
+    archives: int,
+) -> Checkpoint:
     """The weights in an open file, or in the only file of an archive."""
     size = file.seek(0, os.SEEK_END)
     kind = _recognise(file, path, size)
@@ -124,7 +137,7 @@ def _read(file: IO[bytes], path: Path, key: str | None, *, archives: int) -> Che
             contents = read_zip(archive, file, size)
         else:
             with _unpacked(archive, archives) as inside:
-                found = _read(inside, path, key, archives=archives + 1)
+                found = _read(inside, path, key, check, archives=archives + 1)
             return dataclasses.replace(found, format=f"zipped {found.format}")
     elif kind == "safetensors":
         contents = read_safetensors(file, size)
@@ -137,8 +150,14 @@ def _read(file: IO[bytes], path: Path, key: str | None, *, archives: int) -> Che
             f"{shown(path)} cannot be used, {len(odd)} of its tensors are no plain numbers: "
             f"{first_few(some)}."
         )
+    shapes = {
+        name: torch.empty(each.shape, dtype=each.dtype, device="meta")
+        for name, each in weights.tensors.items()
+    }
+    found = Checkpoint(shapes, path, contents.format, weights.path, contents.metadata)
+    check(found)
     tensors = {name: contents.tensor(each) for name, each in weights.tensors.items()}
-    return Checkpoint(tensors, path, contents.format, weights.path, contents.metadata)
+    return dataclasses.replace(found, tensors=tensors)
 
 
 def _recognise(file: IO[bytes], path: Path, size: int) -> str:

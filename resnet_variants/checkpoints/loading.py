@@ -93,7 +93,60 @@ def tensors_for(
             "The network is on the meta device and has no memory for weights: give create_model "
             "the file (checkpoint_path=...), or model.to_empty(device=...) before."
         )
-    checkpoint, weights, name = _open(source, options)
+    weights, name = _entry(source)
+    prepared: list[Reader] = []
+
+    def check(shapes: Checkpoint) -> None:
+        """Whose tensors these are: numbers are not read for a file that is another network's."""
+        reader = _reader(model, shapes, weights, name, options, adopt)
+        reader.compare()
+        prepared.append(reader)
+
+    if isinstance(source, (Checkpoint, Mapping)):
+        checkpoint = (
+            source if isinstance(source, Checkpoint) else from_mapping(source, key=options.key)
+        )
+        prepared.append(_reader(model, checkpoint, weights, name, options, adopt))
+    elif weights is not None:
+        path = fetch(weights, allow_unverified=options.allow_unverified)
+        checkpoint = read_checkpoint(path, key=options.key or weights.key, check=check)
+    else:
+        checkpoint = read_checkpoint(source, key=options.key, check=check)
+    (reader,) = prepared
+    tensors = reader.read(checkpoint)
+    reader.report.loaded = len(tensors)
+    return tensors, reader.report
+
+
+def _entry(source: Any) -> tuple[Weights | None, str]:
+    """The catalogue's entry if the source is one, and what to call it."""
+    if isinstance(source, Checkpoint):
+        return None, os.fspath(source.path) if source.path else "a state dict"
+    if isinstance(source, Mapping):
+        return None, "a state dict"
+    if isinstance(source, Weights):
+        return source, source.name
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            "source must be a file, a state dict or published weights, not "
+            f"{type(source).__name__}."
+        )
+    if isinstance(source, str) and not os.path.exists(os.path.expanduser(source)):
+        weights = find_weights(source)
+        if weights is not None:
+            return weights, weights.name
+    return None, os.fspath(source)
+
+
+def _reader(
+    model: Network,
+    checkpoint: Checkpoint,
+    weights: Weights | None,
+    name: str,
+    options: Options,
+    adopt: bool,
+) -> Reader:
+    """What reads these tensors for this network, in the dialect that they are in."""
     dialect = options.dialect or (weights.dialect if weights is not None else None)
     found = match(model, checkpoint.tensors, dialect, options.prefix)
     if found is None:
@@ -116,35 +169,9 @@ def tensors_for(
         weights=weights,
     )
     _refuse_twin(model, weights, checkpoint, name)
-    reader = Reader(
+    return Reader(
         model, checkpoint, found, report, options.classifier, options.input_channels, adopt
     )
-    tensors = reader.read()
-    report.loaded = len(tensors)
-    return tensors, report
-
-
-def _open(source: Any, options: Options) -> tuple[Checkpoint, Any, str]:
-    """The tensors, the catalogue's entry if it is one, and what to call the source."""
-    if isinstance(source, Checkpoint):
-        return source, None, os.fspath(source.path) if source.path else "a state dict"
-    if isinstance(source, Mapping):
-        return from_mapping(source, key=options.key), None, "a state dict"
-    if not isinstance(source, (str, os.PathLike, Weights)):
-        raise TypeError(
-            "source must be a file, a state dict or published weights, not "
-            f"{type(source).__name__}."
-        )
-    weights = None
-    if isinstance(source, Weights):
-        weights = source
-    elif isinstance(source, str) and not os.path.exists(os.path.expanduser(source)):
-        weights = find_weights(source)
-    if weights is None:
-        assert isinstance(source, (str, os.PathLike))
-        return read_checkpoint(source, key=options.key), None, os.fspath(source)
-    path = fetch(weights, allow_unverified=options.allow_unverified)
-    return read_checkpoint(path, key=options.key or weights.key), weights, weights.name
 
 
 def _refuse_twin(model: Network, weights: Any, checkpoint: Checkpoint, name: str) -> None:

@@ -126,7 +126,12 @@ def _push(code: bytes, make: Callable[[Machine], Any]) -> None:
 
 
 def _number(m: Machine, format: str, size: int) -> Any:
-    return struct.unpack(format, m.take(size))[0]
+    try:
+        (value,) = struct.unpack_from(format, m.data, m.position)
+    except struct.error:
+        raise MalformedError("the pickle is cut off") from None
+    m.position += size
+    return value
 
 
 def _text(m: Machine, size: int) -> str:

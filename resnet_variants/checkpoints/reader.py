@@ -48,12 +48,30 @@ class Reader:
         self.misshapen: list[str] = []
         self.bad: list[str] = []
         self.missing = list(found.missing)
-        state = {} if adopt else model.state_dict()
-        self.taken = {each.untyped_storage().data_ptr() for each in state.values()}
+        self.state = model.state_dict()
+        taken = () if adopt else self.state.values()
+        self.taken = {each.untyped_storage().data_ptr() for each in taken}
 
-    def read(self) -> dict[str, Tensor]:
-        """The network's whole state dict, by its own names."""
-        state = self.model.state_dict()
+    def compare(self) -> None:
+        """Refuse, by names and sizes, what is not this network's, whatever the numbers are.
+
+        A classifier or first convolution that is to be adapted is looked at with its numbers.
+        """
+        theirs, prefix = self.checkpoint.tensors, self.found.prefix
+        for pair in self.found.pairs:
+            names = [prefix + their for their in pair.theirs]
+            parts = [theirs[name] for name in names if name in theirs]
+            like = self.state[pair.ours]
+            whole = len(parts) == len(names) and pair.how != "count"
+            if whole and not self._measures(pair, parts, like):
+                self._misshapen(pair, parts, like)
+        if self.misshapen or (self.missing and self.classifier == "strict"):
+            self._check(self.state)
+
+    def read(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        """The network's whole state dict, by its own names, from the tensors with their numbers."""
+        self.checkpoint = checkpoint
+        state = self.state
         result: dict[str, Tensor] = {}
         types: dict[str, int] = {}
         counts = 0
@@ -78,9 +96,7 @@ class Reader:
                 if tensor is None:
                     continue
             if tensor is None or tensor.shape != like.shape:
-                shown = " + ".join(str(tuple(part.shape)) for part in parts)
-                where = " + ".join(pair.theirs)
-                self.misshapen.append(f"{where} is {shown}, here {tuple(like.shape)}")
+                self._misshapen(pair, parts, like)
                 continue
             if tensor.dtype != like.dtype:
                 change = f"{_short(tensor.dtype)} to {_short(like.dtype)}"
@@ -117,6 +133,11 @@ class Reader:
             return True
         self.bad.append(f"{name} {why}")
         return False
+
+    def _misshapen(self, pair: Pair, parts: list[Tensor], like: Tensor) -> None:
+        shown = " + ".join(str(tuple(part.shape)) for part in parts)
+        where = " + ".join(pair.theirs)
+        self.misshapen.append(f"{where} is {shown}, here {tuple(like.shape)}")
 
     def _measures(self, pair: Pair, parts: list[Tensor], like: Tensor) -> bool:
         """Whether the sizes allow to read the values: a few bytes of a file can be said to be any
@@ -214,9 +235,10 @@ class Reader:
         if not unexpected and not self.missing and not others:
             classes = next(
                 (
-                    self.checkpoint.tensors[self.found.prefix + p.theirs[0]].shape[0]
+                    tensor.shape[0]
                     for p in self.found.pairs
                     if p.ours == HEAD + "weight"
+                    and (tensor := self.checkpoint.tensors[self.found.prefix + p.theirs[0]]).ndim
                 ),
                 0,
             )

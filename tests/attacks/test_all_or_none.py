@@ -14,6 +14,8 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from resnet_variants import build, create_model
 from resnet_variants.checkpoints import CheckpointError, errors, load_checkpoint
+from resnet_variants.checkpoints.containers import Contents
+from resnet_variants.checkpoints.files import write_checkpoint
 
 from .making import CONFIG, FIRST, HEAD, NORM, network, old, pth, same, state, write
 
@@ -72,6 +74,22 @@ def test_shapes_are_compared_before_values_are_read() -> None:
     endless = torch.zeros(1).expand(2**44)
     with pytest.raises(errors.MismatchError, match=r"misshapen, 1: head\.fc\.weight"):
         load_checkpoint(network(), _one(HEAD, endless))
+
+
+@pytest.mark.parametrize("change", [
+    {HEAD: torch.zeros(7, 3)}, {HEAD: torch.zeros(())}, {HEAD: None},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("container", ["pth", "safetensors"])
+def test_no_number_of_another_network_is_read(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, container: str, change: dict[str, Any]
+) -> None:
+    weights = {k: v for k, v in (state() | change).items() if v is not None}
+    path = write_checkpoint(weights, tmp_path / f"w.{container}")
+    read: list[object] = []
+    monkeypatch.setattr(Contents, "tensor", lambda *args: read.append(args))
+    with pytest.raises(errors.MismatchError, match=r"head\.fc\.weight"):
+        load_checkpoint(network(), path)
+    assert not read
 
 
 def test_network_without_memory() -> None:

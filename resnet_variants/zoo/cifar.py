@@ -32,13 +32,13 @@ def _twins(prefix: str, family: str, paper: str, attention: str) -> list[Entry]:
     """The CIFAR ResNets of all depths but the deepest with a gate."""
     base = BASE.replace(attention=attention)
     rows = {f"{prefix}resnet{depth}_cifar": DEPTHS[depth] for depth in DEPTHS if depth < 1202}
-    return table(family, paper, base, rows, input_size=32)
+    return table(family, paper, base, rows)
 
 
 def _four_stages(prefix: str, family: str, paper: str, attention: str | None) -> list[Entry]:
     """The four-stage networks of all depths, with a gate or none."""
     rows = {f"{prefix}resnet{depth}_cifar": changes for depth, changes in FOUR_STAGE_DEPTHS.items()}
-    return table(family, paper, FOUR_STAGES.replace(attention=attention), rows, input_size=32)
+    return table(family, paper, FOUR_STAGES.replace(attention=attention), rows)
 
 
 ENTRIES = [
@@ -47,7 +47,6 @@ ENTRIES = [
         HE,
         BASE,
         {f"resnet{depth}_cifar": changes for depth, changes in DEPTHS.items()},
-        input_size=32,
     ),
     *table(
         "CIFAR ResNeXt",
@@ -58,7 +57,6 @@ ENTRIES = [
             "resnext29_8x64d_cifar": {"groups": 8, "base_width": 64},
             "resnext29_16x64d_cifar": {"groups": 16, "base_width": 64},
         },
-        input_size=32,
     ),
     *_four_stages("", "CIFAR ResNet", HE, None),
     *_four_stages("se", "SE-ResNet", HU, "se"),

@@ -59,7 +59,6 @@ SK_ENTRIES: list[Entry] = [
             "sknet20_cifar": CIFAR20 | {"groups": 1, "base_width": 64},
             "sknet29_cifar": CIFAR29 | {"base_width": 16},
         },
-        input_size=32,
     ),
 ]
 
@@ -113,7 +112,6 @@ RES2NET_ENTRIES: list[Entry] = [
             "res2next29_8c25w_4s_cifar": CIFAR29 | {"groups": 8} | _res2(25, 4),
             "res2next29_6c24w_6s_cifar": CIFAR29 | {"groups": 6} | _res2(24, 6),
         },
-        input_size=32,
     ),
     *table(
         "Res2Net",
@@ -123,7 +121,6 @@ RES2NET_ENTRIES: list[Entry] = [
             "res2net20_40w_4s_cifar": CIFAR20 | {"base_width": 40},
             "res2net50_26w_4s_cifar": CIFAR,
         },
-        input_size=32,
     ),
 ]
 
@@ -172,7 +169,6 @@ RESNEST_ENTRIES: list[Entry] = [
         ZHANG,
         RESNEST,
         {"resnest20_cifar": CIFAR20 | {"stride_with": "conv"}, "resnest50_cifar": CIFAR},
-        input_size=32,
     ),
 ]
 
@@ -185,7 +181,7 @@ SC_ENTRIES: list[Entry] = [
         {"scnet50_v1d": D50, "scnet101_v1d": D101 | WIDE_STEM},
         aliases={"scnet50_v1d": ["scneta50"], "scnet101_v1d": ["scneta101"]},
     ),
-    *table("SCNet", LIU, SC, {"scnet20_cifar": CIFAR20, "scnet50_cifar": CIFAR}, input_size=32),
+    *table("SCNet", LIU, SC, {"scnet20_cifar": CIFAR20, "scnet50_cifar": CIFAR}),
 ]
 
 ENTRIES = [*SK_ENTRIES, *RES2NET_ENTRIES, *RESNEST_ENTRIES, *SC_ENTRIES]

@@ -37,12 +37,14 @@ def table(
     aliases: Mapping[str, Iterable[str]] | None = None,
     input_size: int = 224,
 ) -> list[Entry]:
-    """The entries of a family: a line a model, its name and what it changes in ``base``."""
-    aliases = aliases or {}
-    return [
-        Entry(name, family, paper, base, changes, tuple(aliases.get(name, ())), input_size)
-        for name, changes in rows.items()
-    ]
+    """The entries of a family: a line a model, its name and what it changes in ``base``. Those
+    whose names end in ``_cifar`` are for images of 32 pixels."""
+    entries = []
+    for name, changes in rows.items():
+        size = 32 if name.endswith("_cifar") else input_size
+        also = tuple((aliases or {}).get(name, ()))
+        entries.append(Entry(name, family, paper, base, changes, also, size))
+    return entries
 
 
 def with_cifar100(entries: Iterable[Entry]) -> list[Entry]:

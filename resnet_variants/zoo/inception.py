@@ -13,17 +13,19 @@ SE = {"attention": "se"}
 CIFAR = {"stem": "cifar", "num_classes": 10}
 
 ENTRIES = [
-    *table("BN-Inception", IOFFE, BN, {"bn_inception": {}}),
-    *table("BN-Inception", IOFFE, BN, {"bn_inception_cifar": CIFAR}, input_size=32),
-    *table("SE-Inception", HU, BN.replace(**SE), {"se_bn_inception": {}}),
-    *table("SE-Inception", HU, BN.replace(**SE), {"se_bn_inception_cifar": CIFAR}, input_size=32),
+    *table("BN-Inception", IOFFE, BN, {"bn_inception": {}, "bn_inception_cifar": CIFAR}),
+    *table(
+        "SE-Inception",
+        HU,
+        BN.replace(**SE),
+        {"se_bn_inception": {}, "se_bn_inception_cifar": CIFAR},
+    ),
     *table("Inception-ResNet", SZEGEDY, RESNET, {"inception_resnet_v2": {}}, input_size=299),
     *table(
         "Inception-ResNet",
         SZEGEDY,
         RESNET,
         {"inception_resnet_v2_cifar": CIFAR | {"layers": (2, 4, 1)}},
-        input_size=32,
     ),
     # The authors of SE published no definition: here the gate ends each residual branch.
     *table(

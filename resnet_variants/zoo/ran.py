@@ -50,6 +50,5 @@ ENTRIES = [
         CIFAR,
         {f"ran{36 * m + 20}_cifar": {"modules": (m, m, m)} for m in (1, 2, 3, 4, 6)}
         | {"ran452_cifar": {"modules": (6, 6, 6), "p": 2, "t": 4, "r": 3}},
-        input_size=32,
     ),
 ]

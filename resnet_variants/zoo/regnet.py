@@ -86,18 +86,6 @@ ENTRIES: list[Entry] = [
         },
         aliases=TV_NAMES,
     ),
-    *table(
-        "RegNetX",
-        RADOSAVOVIC,
-        X,
-        {"regnetx_002_cifar": X_LINES["regnetx_002"] | CIFAR},
-        input_size=32,
-    ),
-    *table(
-        "RegNetY",
-        RADOSAVOVIC,
-        Y,
-        {"regnety_002_cifar": Y_LINES["regnety_002"] | CIFAR},
-        input_size=32,
-    ),
+    *table("RegNetX", RADOSAVOVIC, X, {"regnetx_002_cifar": X_LINES["regnetx_002"] | CIFAR}),
+    *table("RegNetY", RADOSAVOVIC, Y, {"regnety_002_cifar": Y_LINES["regnety_002"] | CIFAR}),
 ]

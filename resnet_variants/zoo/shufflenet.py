@@ -78,8 +78,6 @@ ENTRIES: list[Entry] = [
             "shufflenet_v2_se_164": DEEP_164 | RESIDUAL | SE | {"attention_args": {"reduction": 2}},
         },
     ),
-    *table(
-        "ShuffleNetV1", ZHANG, V1.replace(**CIFAR), {"shufflenet_v1_g3_cifar": {}}, input_size=32
-    ),
-    *table("ShuffleNetV2", MA, V2.replace(**CIFAR), {"shufflenet_v2_cifar": {}}, input_size=32),
+    *table("ShuffleNetV1", ZHANG, V1.replace(**CIFAR), {"shufflenet_v1_g3_cifar": {}}),
+    *table("ShuffleNetV2", MA, V2.replace(**CIFAR), {"shufflenet_v2_cifar": {}}),
 ]

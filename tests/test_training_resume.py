@@ -58,6 +58,25 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert equal(weights(folder), weights(tmp_path / "whole"))
 
 
+@pytest.mark.parametrize(("seconds", "saves"), [(0, 3), (1e-9, 6), (1e9, 1)])
+def test_saved_by_time(tmp_path: Path, monkeypatch, seconds: float, saves: int) -> None:
+    """After each epoch, after each step, or at the end alone; what is trained is the same."""
+    from resnet_variants.training.trainer import Trainer
+
+    recipe = RECIPE.replace(epochs=3, train_images=128, batch_size=64, save_steps=0)
+    whole = _reference(tmp_path, recipe)
+    saved: list[int] = []
+    save = Trainer.save
+    monkeypatch.setattr(Trainer, "save", lambda self: (saved.append(self.step), save(self)))
+    folder = tmp_path / "run"
+    result = train(
+        tiny(attention="se"), recipe.replace(save_seconds=seconds), folder, progress=False
+    )
+    assert len(saved) == saves and saved[-1] == 6
+    assert scores(result) == scores(whole)
+    assert equal(weights(folder), weights(tmp_path / "whole"))
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_stopped_at_every_step(tmp_path: Path, optimizer: str, monkeypatch) -> None:
     """Each process does one step and dies: the result is that of one which did them all."""

@@ -22,6 +22,7 @@ MACHINE_FIELDS = (
     "device",
     "sharding",
     "save_steps",
+    "save_seconds",
     "cache_mb",
     "keep_best",
 )
@@ -190,6 +191,9 @@ class Recipe:
     held out training images, or without such (then flattered) on the test images"""
     save_steps: int = 0
     """save every so many steps too, not only after each epoch"""
+    save_seconds: float = 0.0
+    """save when so many seconds have passed since the last time, within an epoch too, instead of
+    after each epoch: for epochs of a second, or of hours. Several processes do so between epochs"""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(Recipe)

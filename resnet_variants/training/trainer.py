@@ -96,6 +96,7 @@ class Trainer(Learner):
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.unreadable: dict[str, str] = {}
+        self.saved_at = time.monotonic()
         self._start_epoch()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -145,7 +146,7 @@ class Trainer(Learner):
             if self.step % WATCH_STEPS == 0 and not math.isfinite(float(self.mean_loss())):
                 last = done
                 break
-            if self.recipe.save_steps and self.step % self.recipe.save_steps == 0 and done < last:
+            if done < last and self._saves_here():
                 self.worked += time.perf_counter() - started
                 self.save()
                 started = time.perf_counter()
@@ -173,7 +174,8 @@ class Trainer(Learner):
         for callback in self.callbacks:
             callback.on_epoch(self, self.history[-1])
         self._start_epoch()
-        self.save()
+        if ended or from_main(self._time_to_save()):
+            self.save()
 
     def _batches(self) -> Iterator[Batch]:
         """The batches of the sampler's epoch; captured steps bring their own."""
@@ -288,8 +290,21 @@ class Trainer(Learner):
 
     # Checkpoints --------------------------------------------------------------------------
 
+    def _time_to_save(self) -> bool:
+        return time.monotonic() - self.saved_at >= self.recipe.save_seconds
+
+    def _saves_here(self) -> bool:
+        """Whether to save in the midst of an epoch. Several processes save together, and would
+        have to agree on the time at each step: they do so between epochs alone."""
+        recipe = self.recipe
+        if recipe.save_steps and self.step % recipe.save_steps == 0:
+            return True
+        alone = self.accelerator.num_processes == 1
+        return recipe.save_seconds > 0 and alone and self._time_to_save()
+
     def save(self) -> None:
         """Write all that is needed to go on, in the background."""
+        self.saved_at = time.monotonic()
         if self.folder is None and self.accelerator.num_processes == 1:
             return
         state = self.state() | {

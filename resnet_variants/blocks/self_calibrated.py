@@ -47,10 +47,12 @@ class SelfCalibratedConv(nn.Module):
     def surroundings(self, x: Tensor) -> Tensor:
         """``k2`` of the map averaged over squares, in the map's size."""
         size, step = x.shape[2:], self.pooling
-        if torch.compiler.is_exporting() and not self.training:
-            return self._surroundings_of_any_size(x)
         squares: Any
-        if torch.jit.is_tracing():  # sizes are tensors then: min would fix its answer
+        if torch.compiler.is_dynamo_compiling():  # torch 2.11's takes no sym_min of numbers there
+            squares = [min(side, step) for side in size]
+        elif torch.compiler.is_exporting() and not self.training:
+            return self._surroundings_of_any_size(x)
+        elif torch.jit.is_tracing():  # sizes are tensors then: min would fix its answer
             squares = [torch.as_tensor(side).clamp(max=step) for side in size]
         else:
             squares = [torch.sym_min(size[0], step), torch.sym_min(size[1], step)]

@@ -121,10 +121,11 @@ def _entrypoint(name: str) -> Callable[..., nn.Module]:
                 name, pretrained=pretrained and (tag or told.get("tag") or True), **arguments
             )
         cfg = _cfg_of(model, name) | {k: v for k, v in told.items() if k != "state_dict"}
-        model.pretrained_cfg = model.default_cfg = cfg  # type: ignore[assignment]
+        made: Any = model
         if features_only and feature_cls is not None:
-            return _wrapped(model, feature_cls, out_indices)
-        return model
+            made = _wrapped(model, feature_cls, out_indices)
+        made.pretrained_cfg = made.default_cfg = cfg
+        return made  # type: ignore[no-any-return]
 
     create.__name__ = create.__qualname__ = name
     create.__module__ = __name__

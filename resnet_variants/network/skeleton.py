@@ -71,6 +71,11 @@ class Network(nn.Module):
         return self.head.num_features
 
     @property
+    def in_chans(self) -> int:
+        """Channels of the images that it takes."""
+        return self.config.in_chans
+
+    @property
     def head_hidden_size(self) -> int:
         """Channels before the classifier: timm's word for ``num_features``."""
         return self.num_features
@@ -118,6 +123,8 @@ class Network(nn.Module):
         self._drop_stages(kept)
         if prune_head:
             self.head = Head(self._levels[max(kept)].channels, 0)
+            if max(kept) == 0:  # before the stem's pooling, where it has one
+                self.stem.pool = nn.Identity()
         return list(kept)
 
     def cam_layers(self) -> list[nn.Module]:

@@ -1,13 +1,16 @@
 """Others' tools, each really used on a network of each kind: ``make clients``.
 
 Left out, since they fail today: FullGrad on bottlenecks, whose layers run in another order than
-they are registered in; Torch-Pruning on Res2Net, whose splits have fixed widths; captum's LRP,
-which has no rule for ``nn.Identity``.
+they are registered in; Torch-Pruning on Res2Net, whose splits have fixed widths; captum's LRP
+behind gates (it has no rule for a sigmoid), in ShuffleNetV2 and in Inception.
 """
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +68,19 @@ def test_captum_integrated_gradients(family: str) -> None:
     assert found.shape == images().shape and found.isfinite().all()
 
 
+@pytest.mark.parametrize("family", ["ResNet", "ResNeXt", "RegNetX", "Res2Net"])
+def test_captum_layerwise_relevance(family: str) -> None:
+    """With a rule for the layers of which captum has none."""
+    captum = import_module("captum.attr")
+    rules = import_module("captum.attr._utils.lrp_rules")
+    model = small(family).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Identity):
+            module.rule = rules.EpsilonRule()
+    found = captum.LRP(model).attribute(images(), target=1)
+    assert found.shape == images().shape and found.isfinite().all() and found.any()
+
+
 @pytest.mark.parametrize("family", ["ResNet", "SE-ResNet", "ShuffleNetV2"])
 def test_fullgrad(family: str) -> None:
     cam: Any = import_module("pytorch_grad_cam")
@@ -111,3 +127,123 @@ def test_segmentation_models(name: str, output_stride: int) -> None:
     ).eval()
     assert model(images(128)).shape == (2, 3, 128, 128)
     assert smp.Unet(f"tu-{name}", encoder_weights=None, classes=3).eval()(images(128)).shape[1] == 3
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """A group of one, over gloo."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://localhost:{port}", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@each_kind
+def test_fsdp2_shards_each_stage(family: str, one_process: None) -> None:
+    from torch.distributed.fsdp import fully_shard
+
+    model, twin = small(family).train(), small(family).train()
+    for part in (*model.stages, model):
+        fully_shard(part)
+    torch.testing.assert_close(model(images()), twin(images()))
+    model(images()).sum().backward()
+    assert all(p.grad is not None and p.grad.full_tensor().isfinite().all()
+               for p in model.parameters())  # fmt: skip
+
+
+@each_kind
+def test_a_pipeline_of_two_gives_the_same(family: str) -> None:
+    from torch.distributed.pipelining import SplitPoint, pipeline
+
+    model = small(family).eval()
+    pipe = pipeline(model, (images(),), split_spec={"stages.1": SplitPoint.BEGINNING})
+    assert pipe.num_stages == 2
+    torch.testing.assert_close(pipe(images())[0], model(images()))
+
+
+@each_kind
+def test_gradients_of_each_image(family: str) -> None:
+    from torch.func import functional_call, grad, vmap
+
+    model = small(family).eval()
+    weights = dict(model.named_parameters())
+
+    def loss(weights: dict[str, torch.Tensor], image: torch.Tensor) -> torch.Tensor:
+        return functional_call(model, weights, (image[None],)).square().sum()
+
+    found = vmap(grad(loss), (None, 0))(weights, images())
+    loss(weights, images()[1]).backward()
+    for name, weight in weights.items():
+        scale = weight.grad.abs().max()
+        torch.testing.assert_close(found[name][1], weight.grad, rtol=1e-3, atol=1e-4 * scale)
+
+
+@each_kind
+def test_fx_quantisation(family: str) -> None:
+    quantise = import_module("torch.ao.quantization.quantize_fx")
+    mapping = import_module("torch.ao.quantization").get_default_qconfig_mapping("x86")
+    model = small(family).eval()
+    prepared = quantise.prepare_fx(model, mapping, (images(),))
+    prepared(images())
+    int8 = quantise.convert_fx(prepared)
+    left = [name for name, each in int8.named_modules() if type(each) in (nn.Conv2d, nn.Linear)]
+    assert not left, "all convolutions and the classifier compute in int8"
+    error = (int8(images()) - model(images())).norm() / model(images()).norm()
+    assert error < 0.5
+
+
+@pytest.mark.parametrize("family", ["ResNet", "SSANet", "ShuffleNetV2", "ResNeSt"])
+def test_lightly_contrasts_two_views(family: str) -> None:
+    heads, losses = import_module("lightly.models.modules.heads"), import_module("lightly.loss")
+    model = small(family, num_classes=0).train()
+    head = heads.SimCLRProjectionHead(model.num_features, 32, 16)
+    views = [head(model(x)) for x in (images(), images().flip(-1))]
+    losses.NTXentLoss()(*views).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+class _WithLoss(nn.Module):
+    """What the Trainer asks for: a loss beside the logits."""
+
+    def __init__(self, family: str) -> None:
+        super().__init__()
+        self.network = small(family)
+
+    def forward(self, pixel_values: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = self.network(pixel_values)
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def test_trainer_of_transformers(tmp_path: Path) -> None:
+    transformers = import_module("transformers")
+    data = [{"pixel_values": image, "labels": i} for i, image in enumerate(images())]
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), per_device_train_batch_size=2, max_steps=8, learning_rate=1e-3,
+        report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True,
+    )  # fmt: skip
+    model = _WithLoss("ResNet")
+    transformers.Trainer(model, arguments, train_dataset=data).train()
+    after = model.eval()(images(), torch.tensor([0, 1]))["logits"]
+    assert after.argmax(1).tolist() == [0, 1]
+
+
+def test_torchvision_detects_on_our_levels() -> None:
+    from torchvision.models.detection import RetinaNet
+
+    from resnet_variants.detection import FeaturePyramid
+
+    pyramid = FeaturePyramid("ssaresnet18", out_channels=16, frozen_stages=0)
+    generator = import_module("torchvision.models.detection.anchor_utils").AnchorGenerator(
+        ((32,),) * 5, ((1.0,),) * 5
+    )
+    model = RetinaNet(
+        pyramid, 3, anchor_generator=generator, min_size=96, max_size=96,
+        image_mean=[0.0] * 3, image_std=[1.0] * 3,
+    )  # fmt: skip
+    box = {"boxes": torch.tensor([[8.0, 8.0, 60.0, 60.0]]), "labels": torch.tensor([1])}
+    sum(model(list(images()), [box, box]).values()).backward()
+    assert all(p.grad is not None for p in pyramid.parameters() if p.requires_grad)

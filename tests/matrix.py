@@ -20,7 +20,8 @@ COMMAND = 'python -m pytest -m "slow or not slow" -k family_ability --matrix doc
 INTRODUCTION = f"""# What every family can do
 
 Each cell is a test, run on the family's smallest network, thinned to one or two units a stage:
-✓ passed, ✗ failed, – not run. A number is a note below the table. Written by
+✓ passed, ✗ failed, – not run. A number is a note below the table. Files of eight formats, with
+sizes, times and differences: [formats](formats.md). Written by
 
     {COMMAND}
 """

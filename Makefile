@@ -19,7 +19,7 @@ endif
 .PHONY: help demo test clients slow lint docs format clean
 
 help:
-	@echo "make demo    train five networks on real images and compare them (minutes)"
+	@echo "make demo    train five networks on real images, compare them, show what one looks at (minutes)"
 	@echo "make test    the tests; ARGS=... goes to pytest, JOBS=$(JOBS) processes"
 	@echo "make clients our networks in captum, opacus and others' tools"
 	@echo "make slow    the tests that take minutes each"
@@ -34,6 +34,8 @@ test clients slow docs: export OMP_NUM_THREADS = 1
 
 demo: $(VENV)/.demo
 	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar --preset demo --processes $(JOBS) --out runs/demo
+	$(BIN)/python -c "from sklearn.datasets import load_sample_image as i; from PIL import Image; Image.fromarray(i('china.jpg')).save('runs/demo/photo.png')"
+	$(BIN)/resnet-variants explain ssaresnet20_cifar runs/demo/photo.png --out runs/demo/looks_at
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -58,7 +60,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 # The set-up, again when the dependencies change.
-$(VENV)/.demo: EXTRA := train
+$(VENV)/.demo: EXTRA := train,explain
 $(VENV)/.test: EXTRA := test
 $(VENV)/.docs: EXTRA := docs
 $(VENV)/.clients: EXTRA := test,clients

@@ -125,8 +125,12 @@ def test_explain_without_weights_says_so(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{name}: random weights (as asked)")
     assert lines[1].startswith(f"{photograph}: ")
-    assert sorted(path.stem for path in out.iterdir()) == sorted(figures)
-    for line, figure in zip(lines[2:], figures, strict=True):
+    assert sorted(path.stem for path in out.iterdir()) == sorted([*figures, "index"])
+    page = (out / "index.html").read_text()
+    assert all(f'src="{figure}.png"' in page for figure in figures) and lines[-1].startswith(
+        "wrote"
+    )
+    for line, figure in zip(lines[2:-1], figures, strict=True):
         assert line.startswith(f"wrote {out / figure}.png: ")
         assert Image.open(out / f"{figure}.png").width == 1200
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from html import escape
 from pathlib import Path
 
 import torch
@@ -94,6 +95,26 @@ def explain(
         path = out / f"{name}.png"
         figure.savefig(path, dpi=150)
         print(f"wrote {path}: {_SHOWS[name]}")
+    page = out / "index.html"
+    page.write_text(_page(title, f"{image.name}: {note}", list(figures)), encoding="utf-8")
+    print(f"wrote {page}: all of them")
+
+
+def _page(title: str, note: str, figures: list[str]) -> str:
+    """The pictures on one page, which lies beside them."""
+    shown = "\n".join(
+        f'<h2>{_SHOWS[name].capitalize()}</h2>\n<img src="{name}.png" alt="{_SHOWS[name]}">'
+        for name in figures
+    )
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>
+<style>body {{ font: 16px sans-serif; max-width: 60em; margin: 2em auto }}
+img {{ max-width: 100% }}</style>
+<h1>What {escape(title)} looks at</h1>
+<p>{escape(note)}</p>
+{shown}
+</html>
+"""
 
 
 _SHOWS = {

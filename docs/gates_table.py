@@ -20,14 +20,17 @@ HEAD = [
     "time added",
     "deployed",
     "paper",
+    "trial",
     "what",
 ]
-RIGHT = (2, 3, 6, 7)
+RIGHT = (2, 3, 6, 7, 9)
 
 
 def rows() -> list[list[str]]:
     """A row for each gate."""
     latency, papers = _read("gates_latency.json")["gates"], _read("gates_accuracies.json")
+    trial = _read("comparison/all_gates/report.json")["controls"]
+    won = {each["name"].removeprefix("resnet8 "): each["difference"] for each in trial}
     found = []
     for name in ATTENTION:
         facts, times = gate_facts(name), latency[name]
@@ -37,7 +40,8 @@ def rows() -> list[list[str]]:
         if name in papers:
             top1, plain, where = papers[name]
             paper = f"{top1:.2f} ({plain:.2f}) {where}"
-        found.append([*made, *measured, paper, facts.summary])
+        points = f"{won[name]['mean']:+.1f} [{won[name]['low']:+.1f}, {won[name]['high']:+.1f}]"
+        found.append([*made, *measured, paper, points, facts.summary])
     return found
 
 

@@ -40,6 +40,7 @@ def test_configuration_is_complete(name: str) -> None:
     assert tuple(meta.forward_features(size.to("meta")).shape[2:]) == cfg["pool_size"]
     assert get_pretrained_cfg_value(name, "input_size")
     assert model.head_hidden_size == model.num_features
+    assert model.in_chans == cfg["input_size"][0]
     assert model.no_weight_decay() == set()
 
 
@@ -54,6 +55,7 @@ def test_feature_levels_in_all_of_timms_forms(name: str, feature_cls: str) -> No
     levels: Any = theirs(IMAGES)
     levels = list(levels.values()) if feature_cls == "dict" else levels
     info = [ours.feature_info[i] for i in indices]
+    assert theirs.default_cfg["architecture"] == name
     assert theirs.feature_info.channels() == [level.channels for level in info]
     assert [x.shape[1] for x in levels] == [level.channels for level in info]
     assert [x.shape[2] for x in levels] == [level.size(96) for level in info]
@@ -71,6 +73,8 @@ def test_intermediates_as_timm_asks_for_them(name: str) -> None:
     assert model.prune_intermediate_layers([1]) == [1]
     pruned = model.forward_intermediates(IMAGES, [1], intermediates_only=True)
     torch.testing.assert_close(pruned[0], levels[1])
+    model.prune_intermediate_layers([0], prune_norm=True)
+    torch.testing.assert_close(model.forward_features(IMAGES), levels[0])
 
 
 def test_layer_decay_decays() -> None:

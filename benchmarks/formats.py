@@ -181,10 +181,12 @@ def remembered() -> dict[str, Cell]:
 
 def remember(key: str, cell: Cell) -> None:
     """Write it and the page, one process at a time."""
-    with MEMORY.open("a") as lock:
+    with PAGE.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         cells = remembered() | {key: cell}
-        MEMORY.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n")
+        fresh = MEMORY.with_suffix(".new")  # whole, should this process end now
+        fresh.write_text(json.dumps(cells, indent=1, sort_keys=True) + "\n")
+        fresh.replace(MEMORY)
         PAGE.write_text(page(cells))
 
 

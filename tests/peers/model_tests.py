@@ -150,10 +150,12 @@ def remembered() -> Results:
 
 def remember(key: str, reason: str) -> None:
     """Write it and the page, one process at a time."""
-    with MEMORY.open("a") as lock:
+    with PAGE.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         results = remembered() | {key: reason}
-        MEMORY.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        fresh = MEMORY.with_suffix(".new")  # whole, should this process end now
+        fresh.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        fresh.replace(MEMORY)
         PAGE.write_text(page(results))
 
 

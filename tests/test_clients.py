@@ -3,7 +3,7 @@
 Left out, since they fail today: FullGrad on bottlenecks, whose layers run in another order than
 they are registered in; Torch-Pruning on Res2Net, whose splits have fixed widths; captum's LRP
 behind gates (it has no rule for a sigmoid), in ShuffleNetV2 and in Inception; FX quantisation of
-Inception-ResNet, whose scaled addition has no int8 form.
+Inception-ResNet (torch: "required rank 4 tensor to use channels_last format").
 """
 
 from __future__ import annotations

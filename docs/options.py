@@ -15,17 +15,28 @@ _FACTORY = re.compile(r"\b(Module|Gate|Conv)Factory\b")
 
 
 def text() -> str:
-    """The module: each field of any family's configuration, with the types that it has there."""
-    types: dict[str, dict[str, None]] = {}
+    """The module: the fields of each family's configuration, and of any, with their types."""
+    lines, every = [_HEAD], {}
     for builder in BUILDERS:
         config = BUILDERS[builder][0]
-        if config.__module__.startswith("resnet_variants."):
-            for field in dataclasses.fields(config):
-                known = types.setdefault(field.name, {})
-                for each in _alternatives(_FACTORY.sub("ModuleFactory", str(field.type))):
-                    known[each] = None
-    lines = [f"    {name}: {' | '.join(_sorted(known))}" for name, known in sorted(types.items())]
-    return "\n".join([_HEAD, *lines, ""])
+        if not config.__module__.startswith("resnet_variants."):
+            continue
+        own: dict[str, dict[str, None]] = {}
+        for field in dataclasses.fields(config):
+            for each in _alternatives(_FACTORY.sub("ModuleFactory", str(field.type))):
+                own.setdefault(field.name, {})[each] = None
+                every.setdefault(field.name, {})[each] = None
+        name = config.__name__.removesuffix("Config")
+        lines += _class(f"{name}Options", f"What networks of the builder ``{builder}`` take.", own)
+    lines += _class("Options", "What ``create_model`` takes beside its own arguments.", every)
+    return "\n".join([*lines, ""])
+
+
+def _class(name: str, doc: str, fields: dict[str, dict[str, None]]) -> list[str]:
+    known = [
+        f"    {field}: {' | '.join(_sorted(types))}" for field, types in sorted(fields.items())
+    ]
+    return ["", "", f"class {name}(TypedDict, total=False):", f'    """{doc}"""', "", *known]
 
 
 def _alternatives(written: str) -> list[str]:
@@ -37,10 +48,17 @@ def _sorted(members: dict[str, None]) -> list[str]:
     return sorted(members, key=lambda each: (each == "None", "[" in each, each))
 
 
-_HEAD = '''"""The arguments of ``create_model`` that are fields of some family's configuration, for
-editors and type checkers. Which of them a family takes is checked when a network is made.
+_HEAD = '''"""The arguments of ``create_model`` that are fields of configurations, for editors and
+type checkers: of each family, and ``Options``, which ``create_model`` says it takes. Which of them
+the family of a name takes is checked when a network is made; a type checker knows it of a
+dictionary:
 
-Written by ``python docs/options.py``.
+    options: RegNetOptions = {"attention": "se", "w_0": 24}
+    create_model("regnetx_032", **options)
+
+(Overloads by name were tried: a misspelt argument was answered with 41 kB of possible variants.)
+
+Long because written by ``python docs/options.py``.
 """
 
 from __future__ import annotations
@@ -50,12 +68,7 @@ from typing import Any, TypedDict
 
 from torch import nn
 
-ModuleFactory = Callable[..., nn.Module]
-
-
-class Options(TypedDict, total=False):
-    """What ``create_model`` takes beside its own arguments: the fields of all configurations."""
-'''
+ModuleFactory = Callable[..., nn.Module]'''
 
 if __name__ == "__main__":
     TARGET.write_text(text(), encoding="utf-8")

@@ -1,4 +1,5 @@
-"""The parts in the place of the 3x3, alone and in networks, against plain formulations."""
+"""The parts in the place of the 3x3, alone and in networks, against plain formulations. Long
+because five parts share their plain helpers."""
 
 from __future__ import annotations
 

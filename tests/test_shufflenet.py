@@ -1,4 +1,5 @@
-"""ShuffleNets: the shuffle, the units, the authors' and the papers' forms, counts."""
+"""ShuffleNets: the shuffle, the units, the authors' and the papers' forms, counts. Long because
+all of it is over the same forms."""
 
 from __future__ import annotations
 

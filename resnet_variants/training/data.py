@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .augment import ShiftFlip, evaluation_transform, training_size, training_transform
 from .identity import images_digest, state_digest
-from .images import EpochBatches, Images
+from .images import Batch, EpochBatches, Images
 from .listing import Rows, by_position
 from .recipe import Recipe
 from .resident import ResidentImages
@@ -117,6 +117,25 @@ def _room(device: torch.device) -> float:
 
 def _as_fetched(batch: Any) -> Any:
     return batch
+
+
+def next_batch(batches: Iterator[Batch]) -> Batch:
+    """The next batch of a loader. An error in a loader process is told in one line."""
+    try:
+        return next(batches)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ValueError(
+            "A loader process ended from outside (killed, or out of memory): the same command goes "
+            "on from the last checkpoint; fewer --workers need less memory."
+        ) from error
+    except ValueError as error:
+        if "in DataLoader worker" not in str(error):
+            raise
+        raise ValueError(
+            str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+        ) from error
 
 
 def load_data(

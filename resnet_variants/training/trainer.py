@@ -19,7 +19,7 @@ from ..config import NetworkConfig
 from .augment import evaluation_transform
 from .callbacks import Callback
 from .captured import captured_step
-from .data import Data
+from .data import Data, next_batch
 from .engine import from_main
 from .evaluate import evaluate, finite
 from .images import Batch, Images
@@ -31,25 +31,6 @@ from .start import Start, describe
 
 WATCH_STEPS = 100
 """after so many steps it is looked whether the loss is still a number"""
-
-
-def _next(batches: Iterator[Batch]) -> Batch:
-    """The next batch. An error in a loader process is told in one line."""
-    try:
-        return next(batches)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise ValueError(
-            "A loader process ended from outside (killed, or out of memory): the same command goes "
-            "on from the last checkpoint; fewer --workers need less memory."
-        ) from error
-    except ValueError as error:
-        if "in DataLoader worker" not in str(error):
-            raise
-        raise ValueError(
-            str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
-        ) from error
 
 
 class Trainer(Learner):
@@ -208,7 +189,7 @@ class Trainer(Learner):
         else:
             for part in range(recipe.accumulate):
                 asked = time.perf_counter()
-                batch = _next(batches)
+                batch = next_batch(batches)
                 self.waited += time.perf_counter() - asked
                 self._note(batch)
                 images, labels = self.inputs(batch)
@@ -259,7 +240,7 @@ class Trainer(Learner):
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             waiting = iter(loader)
             for _ in range(len(loader)):
-                batch = _next(waiting)
+                batch = next_batch(waiting)
                 self._note(batch)
                 yield self.inputs(batch)
 

@@ -1,5 +1,5 @@
 """Servers that are slow, busy, broken or hostile: the whole published file, or an error of the
-library's own and nothing left behind."""
+library's own and nothing left behind. Long because all cases ask one server of tricks."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "resnet_variants"
 # From the bottom: a line may import the lines above it, none of its own line and none below.
 LAYERS = [
     "choices",
-    "fields text storage photographs options",
+    "fields text storage photographs options capture",
     "blocks",
     "config",
     "network",

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from resnet_variants.training import train, trainer
-from resnet_variants.training.captured import WARM_UP, CapturedStep, why_not
+from resnet_variants.training.captured import CapturedStep, why_not
 from resnet_variants.training.data import load_data
 from resnet_variants.training.engine import make_accelerator
 from resnet_variants.training.loop import resolve
 from resnet_variants.training.trainer import Trainer
 
+from .graphs import Repeated
 from .training_runs import equal, scores, short, tiny, weights
-
-
-class Repeated:
-    """Stands in for a CUDA graph: a replay calls what was recorded, on what the tensors hold."""
-
-    def record(self, work: Callable[[], None]) -> None:
-        self.work = work
-        for _ in range(WARM_UP):
-            work()
-
-    def replay(self) -> None:
-        self.work()
 
 
 def _captured(trainer, images) -> CapturedStep:

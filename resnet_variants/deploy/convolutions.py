@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..blocks.gates import Gate
+
 # Activations that oneDNN computes in a convolution's own pass
 FUSABLE: dict[type[nn.Module], str] = {
     nn.Identity: "none",
@@ -21,7 +23,31 @@ FUSABLE: dict[type[nn.Module], str] = {
 }
 
 
-class PackedConv(nn.Module):
+class Fast(nn.Module):
+    """A convolution that can add, and activate, in fewer passes than a part behind it."""
+
+    def add(self, x: Tensor, other: Tensor, *, relu: bool, entry: Tensor | None = None) -> Tensor:
+        """The convolution of ``x``, plus ``other``, then ReLU if asked; not its own activation.
+
+        ``entry`` (N, C, 1, 1) is what ``x`` is multiplied with first.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define add(x, other)")
+
+    def with_gate(self, gate: Gate) -> nn.Module:
+        """A gate of this convolution's output, in the form that ``gated`` takes."""
+        return gate
+
+    def gated(
+        self, x: Tensor, gate: nn.Module, other: Tensor, *, relu: bool, scale: float = 1.0
+    ) -> Tensor:
+        """``other`` plus ``scale`` times the gated convolution of ``x``, then ReLU if asked."""
+        assert isinstance(gate, Gate)
+        branch = self(x)
+        y = torch.addcmul(other, branch, gate.weights(branch), value=scale)
+        return y.relu_() if relu else y
+
+
+class PackedConv(Fast):
     """A convolution of oneDNN with its weights in the order that its kernels read, and an
     activation or an addition in the same pass."""
 
@@ -42,8 +68,9 @@ class PackedConv(nn.Module):
             x, self.weight, self.bias, *self.args, self.act, [], ""
         )
 
-    def add(self, x: Tensor, other: Tensor, *, relu: bool) -> Tensor:
-        """The convolution of ``x``, plus ``other``, then ReLU if asked; not its own activation."""
+    def add(self, x: Tensor, other: Tensor, *, relu: bool, entry: Tensor | None = None) -> Tensor:
+        """As ``Fast.add``."""
+        x = x if entry is None else x * entry
         return torch.ops.mkldnn._convolution_pointwise.binary(
             x,
             other,
@@ -58,7 +85,7 @@ class PackedConv(nn.Module):
         )
 
 
-class WinogradConv(nn.Module):
+class WinogradConv(Fast):
     """A 3x3 convolution with stride 1 by Winograd's minimal filtering (Lavin and Gray, CVPR
     2016): squares of ``tile`` x ``tile`` outputs, with 2.25 (tile 2) or 4 (tile 4) times fewer
     multiplications, and as much more for the transformed weights. Channels-last.
@@ -158,8 +185,9 @@ class WinogradConv(nn.Module):
             return y.sigmoid_()
         return F.silu(y, inplace=True) if self.act == "swish" else y
 
-    def add(self, x: Tensor, other: Tensor, *, relu: bool) -> Tensor:
-        """As ``PackedConv.add``."""
+    def add(self, x: Tensor, other: Tensor, *, relu: bool, entry: Tensor | None = None) -> Tensor:
+        """As ``Fast.add``."""
+        x = x if entry is None else x * entry
         y = self._sums(x)
         y = y.add_(other) if _dense(y) else y + other
         return y.relu_() if relu else y
@@ -167,9 +195,6 @@ class WinogradConv(nn.Module):
 
 def _dense(y: Tensor) -> bool:
     return y.is_contiguous(memory_format=torch.channels_last)
-
-
-Fast = PackedConv | WinogradConv
 
 
 Form = Callable[[nn.Conv2d, str, "tuple[int, ...] | None"], Fast]
@@ -249,12 +274,7 @@ def _fastest(*geometry: Any, input_size: tuple[int, ...], threads: int) -> int:
 
 
 def _widened(conv: nn.Conv2d) -> nn.Conv2d:
-    """The same convolution with half as many groups, whose weights between are zero."""
-    groups, half = conv.groups, conv.groups // 2
-    weight = conv.weight.detach()
-    pairs = weight.unflatten(0, (half, 2, weight.shape[0] // groups))
-    zero = torch.zeros_like(pairs[:, 0])
-    upper, lower = torch.cat((pairs[:, 0], zero), 2), torch.cat((zero, pairs[:, 1]), 2)
+    """The same convolution with half as many groups."""
     wide = nn.Conv2d(
         conv.in_channels,
         conv.out_channels,
@@ -262,9 +282,19 @@ def _widened(conv: nn.Conv2d) -> nn.Conv2d:
         conv.stride,  # type: ignore[arg-type]
         conv.padding,  # type: ignore[arg-type]
         conv.dilation,  # type: ignore[arg-type]
-        half,
+        conv.groups // 2,
         device="meta",
     )
-    wide.weight = nn.Parameter(torch.stack((upper, lower), 1).flatten(0, 2), requires_grad=False)
+    wide.weight = nn.Parameter(join_groups(conv.weight, conv.groups, 2), requires_grad=False)
     wide.bias = conv.bias
     return wide
+
+
+def join_groups(weight: Tensor, groups: int, join: int) -> Tensor:
+    """The weights of a convolution in which ``join`` groups are one, zero between them."""
+    parts = weight.detach().unflatten(0, (groups // join, join, len(weight) // groups))
+    _, _, rows, columns, *window = parts.shape
+    wide = weight.new_zeros(groups // join, join, rows, join, columns, *window)
+    for i in range(join):
+        wide[:, i, :, i] = parts[:, i]
+    return wide.flatten(3, 4).flatten(0, 2)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..blocks.attention_module import Mask, MixedMask
 from ..blocks.inception import ScaledResidual
-from ..blocks.layers import ConvNormAct, FrozenBatchNorm2d
+from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActivation
 from ..blocks.shuffle import ShuffleUnit
 from .branches import MergedBranches
-from .convolutions import FUSABLE, PackedConv, fastest
+from .convolutions import FUSABLE, fastest
+from .folding import as_conv, folds_into
+from .gpu import GpuConv, MaxPool
 from .units import FusedUnit, ShuffledStage, absorb_activation, absorb_scale
-
-_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d, nn.SyncBatchNorm)
 
 
 def pack(
@@ -29,40 +29,65 @@ def pack(
     channels_last: bool = True,
     measure: bool = True,
     dtype: torch.dtype | None = None,
+    target: str | None = None,
 ) -> nn.Module:
-    """A copy of a network for inference on a CPU; the network itself stays as it is.
+    """A copy of a network for inference on a CPU or an NVIDIA GPU; the network stays as it is.
 
     Batch normalisation is folded into the convolution before it, channel shuffles into the
-    weights beside them, and parallel convolutions of one input become one. In float32 where
-    torch has oneDNN, convolutions are packed, each in the form that is fastest for the sizes
-    that ``example`` gives it (``measure=False``: the direct form), with the activation in the
-    same pass and the addition of a residual unit, too. Any batch and image size works. Parts of
-    the user's own, and what is in them, stay as they are. ``dtype`` (bfloat16 of a float32
-    network) is what it computes in, folded before it is rounded; images and outputs keep theirs.
+    weights beside them, and parallel convolutions of one input become one. On a GPU, and in
+    float32 on a CPU where torch has oneDNN, convolutions are packed, each in the form that is
+    fastest for the sizes that ``example`` gives it (``measure=False``: the direct form), with the
+    activation in the same pass and the addition of a residual unit, too. Any batch and image size
+    works. Parts of the user's own, and what is in them, stay as they are. ``dtype`` (of a float32
+    network: bfloat16, on a GPU also float16) is what it computes in, folded before it is rounded;
+    images and outputs keep theirs. ``target`` is the kind of device, that of ``example`` if not
+    given: what is packed for ``cuda`` runs on a CPU, too, slowly.
     """
     net = copy.deepcopy(model).eval().requires_grad_(False)
-    measure = measure and channels_last and dtype in (None, torch.float32)
-    packs = (
-        example.dtype == torch.float32
-        and example.device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
-    )
     own = dict.fromkeys(_own_modules(net))
+    kind = target or example.device.type
     dtype = dtype or example.dtype
     with torch.no_grad():
-        sizes = _input_sizes(net, example)
+        sizes = _input_sizes(net, example) if kind == "cpu" else {}
         for module in own:
             _fold(module)
         _replace(net, own, ShuffledStage)
         _replace(net, own, MergedBranches)
         if channels_last:
             net = net.to(memory_format=torch.channels_last)
+        if kind == "cuda":
+            _pack(net, own, partial(GpuConv, measure=measure))
+            if channels_last:
+                _replace(net, own, MaxPool)
+            net = net.to(dtype)
+            packed = _Layout(net, channels_last, dtype)
+            packed(example)  # at their first use convolutions choose their form
+            return packed
         net = net.to(dtype)
-        if packs:
-            for module in [each for each in net.modules() if each in own]:
-                _pack_convs(module, sizes, measure=measure)
-            _replace(net, own, FusedUnit)
+        if (
+            kind == "cpu"
+            and example.dtype == torch.float32
+            and torch.backends.mkldnn.is_available()
+        ):
+            measure = measure and channels_last and dtype == torch.float32
+            _pack(net, own, partial(_for_cpu, sizes, measure))
     return _Layout(net, channels_last, dtype)
+
+
+Make = Callable[[nn.Conv2d, str], nn.Module]
+"""a convolution and the activation behind it, packed"""
+
+
+def _pack(net: nn.Module, own: Container[nn.Module], make: Make) -> None:
+    for module in [each for each in net.modules() if each in own]:
+        _pack_convs(module, make)
+    _replace(net, own, FusedUnit)
+
+
+def _for_cpu(
+    sizes: dict[nn.Module, tuple[int, ...]], measure: bool, conv: nn.Conv2d, act: str
+) -> nn.Module:
+    return fastest(conv, sizes.get(conv), act=act, measure=measure)
 
 
 class _Layout(nn.Module):
@@ -93,7 +118,7 @@ def _own_modules(module: nn.Module) -> Iterator[nn.Module]:
 def _replace(
     net: nn.Module,
     own: Container[nn.Module],
-    kind: type[FusedUnit] | type[ShuffledStage] | type[MergedBranches],
+    kind: type[FusedUnit] | type[ShuffledStage] | type[MergedBranches] | type[MaxPool],
 ) -> None:
     for parent in list(net.modules()):
         for slot, child in parent.named_children():
@@ -104,11 +129,11 @@ def _replace(
 def _fold(module: nn.Module) -> None:
     """Fold normalisations, scales and activations into the convolutions before them."""
     if isinstance(module, ConvNormAct):
-        if _folds_into(module.conv, module.norm):
+        if folds_into(module.conv, module.norm):
             module.norm = nn.Identity()
     elif isinstance(module, Mask):
         between = module.linear[2]
-        if isinstance(between, PreActivation) and _folds_into(module.linear[1], between.norm):
+        if isinstance(between, PreActivation) and folds_into(module.linear[1], between.norm):
             between.norm = nn.Identity()
     elif isinstance(module, ScaledResidual):
         absorb_scale(module)
@@ -116,68 +141,32 @@ def _fold(module: nn.Module) -> None:
         absorb_activation(module)
 
 
-def _folds_into(conv: nn.Module, norm: nn.Module) -> bool:
-    """Fold a normalisation by fixed statistics into a convolution, if it is one."""
-    if type(conv) is not nn.Conv2d or type(norm) not in _NORMS or norm.running_mean is None:
-        return False
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight,
-        conv.bias,
-        norm.running_mean,  # type: ignore[arg-type]
-        norm.running_var,  # type: ignore[arg-type]
-        norm.eps,  # type: ignore[arg-type]
-        norm.weight,  # type: ignore[arg-type]
-        norm.bias,  # type: ignore[arg-type]
-    )
-    conv.requires_grad_(False)
-    return True
-
-
-def _pack_convs(
-    module: nn.Module, sizes: dict[nn.Module, tuple[int, ...]], *, measure: bool
-) -> None:
+def _pack_convs(module: nn.Module, make: Make) -> None:
     """Pack a part's convolutions, with the activations behind them."""
     if isinstance(module, ConvNormAct):
         if type(module.conv) is nn.Conv2d:
             fuses = type(module.norm) is nn.Identity and type(module.act) in FUSABLE
             act = FUSABLE[type(module.act)] if fuses else "none"
-            module.conv = _packed(module.conv, sizes, act, measure)  # type: ignore[assignment]
+            module.conv = make(module.conv, act)  # type: ignore[assignment]
             if fuses:
                 module.act = nn.Identity()
     elif isinstance(module, PreActivation):
         # A depthwise convolution of one position: scale, shift and ReLU in one pass.
-        scaling = _scaling(module.norm)
+        scaling = as_conv(module.norm)
         if scaling is not None and type(module.act) is nn.ReLU:
-            module.norm, module.act = PackedConv(scaling, act="relu"), nn.Identity()
+            module.norm, module.act = make(scaling, "relu"), nn.Identity()
     elif isinstance(module, Mask):
         linear = module.linear
         between = linear[2]
         if isinstance(between, PreActivation) and type(between.norm) is nn.Identity:
             act = FUSABLE.get(type(between.act), "none")
-            linear[1] = _packed(linear[1], sizes, act)
+            linear[1] = make(linear[1], act)  # type: ignore[arg-type]
             if act != "none":
                 between.act = nn.Identity()
         act = "sigmoid" if type(module.gate) is MixedMask else "none"
-        linear[3] = _packed(linear[3], sizes, act)
+        linear[3] = make(linear[3], act)  # type: ignore[arg-type]
         if act == "sigmoid":
             module.gate = nn.Identity()
-
-
-def _packed(
-    conv: nn.Module, sizes: dict[nn.Module, tuple[int, ...]], act: str, measure: bool = False
-) -> nn.Module:
-    assert isinstance(conv, nn.Conv2d)
-    return fastest(conv, sizes.get(conv), act=act, measure=measure)
-
-
-def _scaling(norm: nn.Module) -> nn.Conv2d | None:
-    """A normalisation by fixed statistics as a depthwise convolution."""
-    if type(norm) not in _NORMS:
-        return None
-    channels: int = norm.num_features  # type: ignore[assignment]
-    conv = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
-    nn.init.ones_(conv.weight)
-    return conv if _folds_into(conv, norm) else None
 
 
 def _input_sizes(net: nn.Module, example: Tensor) -> dict[nn.Module, tuple[int, ...]]:

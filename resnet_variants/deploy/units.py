@@ -8,13 +8,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ..blocks.gates import Gate
+from ..blocks.gates import ChannelGate, Gate
 from ..blocks.inception import ResidualInception, ScaledResidual
 from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActUnit
 from ..blocks.residual import BasicUnit, Bottleneck, ResidualUnit
 from ..blocks.shuffle import ShuffleUnit
-from .convolutions import PackedConv, WinogradConv
+from .convolutions import Fast
 
 Unit = BasicUnit | Bottleneck | PreActUnit | ShuffleUnit | ScaledResidual | ResidualInception
 
@@ -27,9 +27,14 @@ class FusedUnit(nn.Module):
         super().__init__()
         self.unit = unit
         conv = unit.last_conv().conv
-        assert isinstance(conv, (PackedConv, WinogradConv))
+        assert isinstance(conv, Fast)
         self.conv = conv
-        self.gate = _gate_at_end(unit)
+        gate = _gate_at_end(unit)
+        self.gate = conv.with_gate(gate) if isinstance(gate, Gate) else None
+        # What a gate before the last convolution multiplies with, that one can take along.
+        self.entry = None
+        if getattr(unit, "attention_at", None) == "inner" and _is_of_channels(unit.attention):
+            self.entry, unit.attention = unit.attention, nn.Identity()
         self.scale = unit.scale if isinstance(unit, ScaledResidual) else 1.0
         act = getattr(unit, "act", nn.Identity())
         self.relu = type(act) is nn.ReLU
@@ -43,7 +48,7 @@ class FusedUnit(nn.Module):
         last = unit.last_conv()  # type: ignore[operator]
         return (
             isinstance(last, ConvNormAct)
-            and isinstance(last.conv, (PackedConv, WinogradConv))
+            and isinstance(last.conv, Fast)
             and type(last.norm) is type(last.act) is nn.Identity
             and isinstance(_gate_at_end(unit), (Gate, type(None)))  # type: ignore[arg-type]
             and (not isinstance(unit, ShuffleUnit) or unit.residual)
@@ -51,12 +56,12 @@ class FusedUnit(nn.Module):
 
     def _sum(self, x: Tensor) -> Tensor:
         hidden, shortcut = self.unit.operands(x)
+        if self.entry is not None:
+            entry = self.entry.weights(hidden)  # type: ignore[operator]
+            return self.conv.add(hidden, shortcut, relu=self.relu, entry=entry)
         if self.gate is None:
             return self.conv.add(hidden, shortcut, relu=self.relu)
-        assert isinstance(self.gate, Gate)
-        branch = self.conv(hidden)
-        y = torch.addcmul(shortcut, branch, self.gate.weights(branch), value=self.scale)
-        return y.relu_() if self.relu else y
+        return self.conv.gated(hidden, self.gate, shortcut, relu=self.relu, scale=self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         unit = self.unit
@@ -73,6 +78,10 @@ def _gate_at_end(unit: Unit) -> nn.Module | None:
     if isinstance(unit, ResidualUnit) and unit.attention_at != "standard":
         return None  # elsewhere, or none
     return unit.attention
+
+
+def _is_of_channels(gate: nn.Module | None) -> bool:
+    return isinstance(gate, ChannelGate) and type(gate).weights is ChannelGate.weights
 
 
 def absorb_scale(unit: ScaledResidual) -> None:

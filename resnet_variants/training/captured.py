@@ -1,4 +1,4 @@
-"""A step of the optimiser as one CUDA graph: a replay costs the host one call, not hundreds.
+"""A step of the optimiser as one CUDA graph.
 
 Augmentation, forward, loss, backward, clipping and the optimiser are recorded once; which images
 a step takes, its learning rate and its random numbers are read from tensors at each replay.
@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ..capture import CudaGraph, Graph
 from .images import Batch, EpochBatches
 from .recipe import Recipe
 from .resident import ResidentImages
 
 _LOG = logging.getLogger(__name__)
-WARM_UP = 3
-"""steps before recording, in which kernels are chosen and the optimiser makes its state"""
 
 
 class Training(Protocol):
@@ -39,37 +38,6 @@ class Training(Protocol):
 
     def part(self, images: Tensor, labels: Tensor, part: int) -> None:
         """Compute one part of a batch; with the last one the optimiser takes its step."""
-
-
-class Graph(Protocol):
-    """What records work on a device and repeats it."""
-
-    def record(self, work: Callable[[], None]) -> None:
-        """Do the work ``WARM_UP`` times, then record it."""
-
-    def replay(self) -> None:
-        """Do what was recorded once more."""
-
-
-class CudaGraph:
-    """Work on the current CUDA device, on a stream of its own."""
-
-    def __init__(self) -> None:
-        self.graph, self.stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-
-    def record(self, work: Callable[[], None]) -> None:
-        """Do the work ``WARM_UP`` times, then record it."""
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            for _ in range(WARM_UP):
-                work()
-        torch.cuda.current_stream().wait_stream(self.stream)
-        with torch.cuda.graph(self.graph, stream=self.stream):
-            work()
-
-    def replay(self) -> None:
-        """Do what was recorded once more."""
-        self.graph.replay()
 
 
 class CapturedStep:

@@ -1,0 +1,131 @@
+"""Gates behind a 1x1 convolution, made of what the convolution reads.
+
+A mean over positions, and a sum over channels, pass through a 1x1 convolution as they are. So a
+gate that reads such sums of the convolution's output needs only its input, which has a quarter of
+the channels in a bottleneck, and is ready before the convolution: its product can be taken in the
+convolution's own pass. Matrices that meet are multiplied once, in float64.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..blocks.attention import SE, SSA, Salient
+from ..blocks.gates import ChannelGate, Gate
+from .folding import as_conv
+
+
+class InputGate(nn.Module):
+    """What a gate multiplies the convolution's output with, from the convolution's input."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def _keep(self, weight: Tensor, bias: Tensor, like: Tensor) -> None:
+        for name, value in (("weight", weight), ("bias", bias)):
+            self.register_buffer(name, value.to(like.dtype).contiguous())
+
+
+class ChannelGateOfInput(InputGate):
+    """Of a gate with one weight a channel."""
+
+    def __init__(self, gate: ChannelGate, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.gate = gate.gate
+        matrix, shift = weight.double(), bias.double()
+        exact = copy.deepcopy(gate).double()
+        if type(gate) is SE:
+            rest = nn.Sequential(gate.act, gate.fc2)
+            matrix, shift = exact.fc1.weight @ matrix, exact.fc1(shift)  # type: ignore[operator, union-attr]
+        elif (affine := _affine(exact, len(shift))) is not None:
+            more, base = affine
+            matrix, shift, rest = more @ matrix, more @ shift + base, nn.Sequential()
+        else:
+            rest = nn.Sequential(_Excitation(gate))
+        self.rest = rest
+        self._keep(matrix, shift, weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x.mean((2, 3)), self.weight, self.bias)
+        return self.gate(self.rest(y))[:, :, None, None]
+
+
+class _Excitation(nn.Module):
+    def __init__(self, gate: ChannelGate) -> None:
+        super().__init__()
+        self.of = gate
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.of.excitation(y)
+
+
+class MapOfInput(InputGate):
+    """Of SSA with one map: (N, 1, H, W).
+
+    With the map's channels W h + b at a position and their means m, it is (W'm) h + bm, scaled
+    and shifted by the normalisation; and m is of h's means what the map is of h.
+    """
+
+    def __init__(self, gate: SSA, scaling: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.gate = gate.gate
+        both = torch.cat((weight, bias[:, None]), 1).double()  # of h, with a one behind it
+        square = scaling.weight.item() * gate.scale * (both.t() @ both)
+        constant = square[:, -1].clone()
+        constant[-1] += scaling.bias  # type: ignore[arg-type]
+        self._keep(square[:, :-1], constant, weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x.mean((2, 3)), self.weight, self.bias)[:, None]
+        maps = torch.baddbmm(y[:, :, -1:], y[:, :, :-1], x.flatten(2))
+        return self.gate(maps.unflatten(2, x.shape[2:]))
+
+
+class ProjectionOfInput(InputGate):
+    """Of Salient: a map that is a 1x1 convolution, (N, 1, H, W)."""
+
+    def __init__(self, gate: Salient, scaling: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.gate = gate.gate
+        row = scaling.weight.item() * gate.conv.weight.flatten(1).double()
+        constant = row @ bias.double() + scaling.bias  # type: ignore[operator]
+        self._keep((row @ weight.double())[:, :, None, None], constant, weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gate(F.conv2d(x, self.weight, self.bias))
+
+
+def gate_of_input(gate: Gate, weight: Tensor, bias: Tensor | None) -> InputGate | None:
+    """The gate of a 1x1 convolution's output as one of its input, where there is such a form.
+
+    ``weight`` is (C, K), ``bias`` (C,).
+    """
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    if isinstance(gate, ChannelGate) and type(gate).weights is ChannelGate.weights:
+        return ChannelGateOfInput(gate, weight, bias)
+    one_map = type(gate) is Salient or (type(gate) is SSA and gate.groups == 1)
+    scaling = as_conv(gate.norm) if one_map else None  # type: ignore[arg-type]
+    if scaling is None:
+        return None
+    if isinstance(gate, Salient):
+        return ProjectionOfInput(gate, scaling, weight, bias)
+    assert isinstance(gate, SSA)
+    return MapOfInput(gate, scaling, weight, bias)
+
+
+def _affine(gate: ChannelGate, channels: int) -> tuple[Tensor, Tensor] | None:
+    """Matrix and shift of an excitation, where it is no more than these: found by trying."""
+    like = next(gate.parameters(), torch.empty(0, dtype=torch.float64))
+    zero = torch.zeros(1, channels, dtype=torch.float64, device=like.device)
+    unit = torch.eye(channels, dtype=torch.float64, device=like.device)
+    base = gate.excitation(zero)[0]
+    matrix = (gate.excitation(unit) - base).t()
+    generator = torch.Generator().manual_seed(0)
+    tried = torch.randn(2, channels, dtype=torch.float64, generator=generator).to(like.device)
+    found = gate.excitation(tried)
+    same = torch.allclose(found, tried @ matrix.t() + base, rtol=1e-9, atol=1e-9)
+    return (matrix, base) if same else None

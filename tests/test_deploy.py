@@ -19,7 +19,10 @@ from .families import each_family, each_kind, small
 
 def _ready(family: str, **changes: object) -> torch.nn.Module:
     """A representative in eval mode whose statistics are not the identity."""
-    model = small(family, **changes).eval()
+    return _with_statistics(small(family, **changes).eval())
+
+
+def _with_statistics(model: torch.nn.Module) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(0)
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):

@@ -76,7 +76,7 @@ class MapOfInput(InputGate):
         both = torch.cat((weight, bias[:, None]), 1).double()  # of h, with a one behind it
         square = scaling.weight.item() * gate.scale * (both.t() @ both)
         constant = square[:, -1].clone()
-        constant[-1] += scaling.bias  # type: ignore[arg-type]
+        constant[-1] += scaling.bias[0]  # type: ignore[index]
         self._keep(square[:, :-1], constant, weight)
 
     def forward(self, x: Tensor) -> Tensor:

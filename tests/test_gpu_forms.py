@@ -1,0 +1,125 @@
+"""What a network is packed into for a GPU, on a CPU: the same outputs, by each form."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from resnet_variants import create_model
+from resnet_variants.deploy import pack
+from resnet_variants.deploy.forms import FORMS, Geometry, Use, Weights
+from resnet_variants.deploy.gated import InputGate
+from resnet_variants.deploy.gpu import GpuConv
+
+from .families import each_kind
+from .test_deploy import _close, _ready, _with_statistics
+
+LAST = torch.channels_last
+
+
+@each_kind
+@pytest.mark.parametrize("last", [True, False], ids=["channels_last", "NCHW"])
+def test_networks_packed_for_a_gpu_agree(family: str, last: bool) -> None:
+    model = _ready(family)
+    packed = pack(
+        model, torch.randn(1, 3, 64, 64), channels_last=last, measure=False, target="cuda"
+    )
+    with torch.inference_mode():
+        for shape in ((1, 3, 64, 64), (3, 3, 48, 71)):
+            images = torch.randn(shape)
+            assert _close(packed(images), model(images))
+
+
+GEOMETRIES = {
+    "1x1": dict(in_channels=24, out_channels=32, kernel_size=1),
+    "1x1 stride 2": dict(in_channels=24, out_channels=32, kernel_size=1, stride=2, bias=False),
+    "3x3": dict(in_channels=8, out_channels=16, kernel_size=3, stride=2, padding=1),
+    "3 groups": dict(in_channels=72, out_channels=72, kernel_size=3, padding=1, groups=3),
+    "32 groups": dict(in_channels=128, out_channels=64, kernel_size=3, padding=1, groups=32),
+    "depthwise": dict(in_channels=16, out_channels=16, kernel_size=3, padding=1, groups=16),
+}
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_forms_agree(geometry: str) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(**GEOMETRIES[geometry])  # type: ignore[arg-type]
+    x = torch.randn(2, conv.in_channels, 9, 7).contiguous(memory_format=LAST)
+    entry = torch.rand(2, conv.in_channels, 1, 1)
+    tried = set()
+    with torch.inference_mode():
+        like = conv(x)
+        gate, other = torch.rand(2, conv.out_channels, 1, 1), torch.randn_like(like)
+        for use, expected in (
+            (Use(x), like),
+            (Use(x, act="relu"), like.relu()),
+            (Use(x, act="swish"), nn.functional.silu(like)),
+            (Use(x, other=other, act="relu"), (like + other).relu()),
+            (Use(x, gate=gate, other=other, scale=0.5), 0.5 * gate * like + other),
+            (Use(x, entry=entry, other=other, act="relu"), (conv(x * entry) + other).relu()),
+        ):
+            for name, form in FORMS.items():
+                if form.takes(Geometry.of(conv), use):
+                    weights = Weights(conv.weight, conv.bias, *Geometry.of(conv)[3:])
+                    assert _close(form.run(form.prepare(weights), use), expected), name
+                    tried.add(name)
+    assert {"fused", "plain"} < tried or geometry == "3x3"
+
+
+@pytest.mark.parametrize("gate", ["se", "se_var3", "eca", "eca_ns", "ssa", "salient"])
+def test_gates_of_a_convolutions_input(gate: str) -> None:
+    """No gate behind a 1x1 convolution reads its output any more, and all agree."""
+    torch.manual_seed(0)
+    sizes = dict(widths=(16, 16, 32, 32), stem_width=16)
+    model = _with_statistics(create_model("resnet26", attention=gate, **sizes).eval())
+    images = torch.randn(2, 3, 64, 64)
+    packed = pack(model, images, measure=False, target="cuda")
+    assert sum(isinstance(each, InputGate) for each in packed.modules()) == 8
+    with torch.inference_mode():
+        assert _close(packed(images), model(images))
+
+
+def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By times that are given, and without forms that fail."""
+    import resnet_variants.deploy.gpu as gpu
+
+    conv = nn.Conv2d(64, 64, 3, padding=1, groups=8)
+    x = torch.randn(1, 64, 8, 8).contiguous(memory_format=LAST)
+
+    def times(**seconds: float | None) -> str:
+        of = {FORMS[name.replace("_", " ")].run: time for name, time in seconds.items()}
+
+        def measured(call, device):
+            run = call.__closure__[0].cell_contents
+            if of.get(run, 9.0) is None:
+                raise RuntimeError("no such kernel")
+            return of.get(run, 9.0)
+
+        monkeypatch.setattr(gpu, "seconds", measured)
+        monkeypatch.setattr(gpu, "_KNOWN", {})
+        made = GpuConv(conv, "relu")
+        with torch.inference_mode():
+            assert _close(made(x), conv(x).relu())
+        return made.form
+
+    assert times(NCHW=1.0) == "NCHW"
+    assert times(NCHW=8.99) == "fused"  # not clearly
+    assert times(fused=None, NCHW=None, plain=2.0) == "plain"
+
+
+def test_kernels_give_what_they_state() -> None:
+    """Triton's interpreter runs the GPU's kernels on a CPU."""
+    pytest.importorskip("triton", reason="Triton comes with torch for NVIDIA GPUs on Linux")
+    root = Path(__file__).parent.parent
+    subprocess.run(
+        [sys.executable, "-m", "tests.kernels_interpreted"],
+        cwd=root,
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(root)},
+        check=True,
+    )

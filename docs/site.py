@@ -1,8 +1,9 @@
 """What mkdocs calls while it builds the site: pages from files of the repository outside of docs/,
-and the reference, a page a package or module, from docstrings."""
+the notebooks as pages, and the reference, a page a package or module, from docstrings."""
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 import posixpath
@@ -35,6 +36,8 @@ def on_files(files: Files, config: Any) -> Files:
         linked |= _targets((ROOT / source).read_text(encoding="utf-8"), source)
     for path in sorted(linked):
         files.append(File.generated(config, f"source/{path}", abs_src_path=str(ROOT / path)))
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=notebook(path)))
     names = sorted(each.name for each in pkgutil.iter_modules(resnet_variants.__path__))
     lines = ["# Reference\n", "::: resnet_variants\n    options: {show_submodules: false}\n"]
     for name in names:
@@ -43,6 +46,21 @@ def on_files(files: Files, config: Any) -> Files:
         lines.append(f"- [`resnet_variants.{name}`]({name}.md)")
     files.append(File.generated(config, "api/index.md", content="\n".join(lines) + "\n"))
     return files
+
+
+def notebook(path: Path) -> str:
+    """A notebook as a page: its text, its code and what came out."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                parts.append(f"```text\n{''.join(output['text']).rstrip()}\n```")
+            elif "image/png" in output.get("data", {}):
+                png = "".join(output["data"]["image/png"]).replace("\n", "")
+                parts.append(f'<img alt="what the code drew" src="data:image/png;base64,{png}">')
+    return "\n\n".join([*parts, f"[This page as a notebook]({path.name}){{ download }}", ""])
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -58,7 +76,7 @@ def _place(path: str) -> str | None:
     if path in PAGES:
         return PAGES[path]
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return path.removeprefix("docs/").replace(".ipynb", ".md")
     return f"source/{path}" if (ROOT / path).is_file() else None
 
 
@@ -67,7 +85,8 @@ def _relinked(text: str, source: str, target: str) -> str:
 
     def new(match: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
-        place = None if ":" in match[2] else _place(path)
+        itself = "notebooks/" in source and posixpath.splitext(path)[0] in source
+        place = None if ":" in match[2] or itself else _place(path)
         if place is None:
             return match[0]
         link = os.path.relpath(place, posixpath.dirname(target) or ".")

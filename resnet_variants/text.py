@@ -33,3 +33,12 @@ def short(number: int) -> str:
 def indent(text: str) -> str:
     """Each line two spaces further in."""
     return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
+def counted(count: int, thing: str) -> str:
+    """How many of a thing, which takes an s for several.
+
+    >>> counted(1, "seed"), counted(2, "seed")
+    ('1 seed', '2 seeds')
+    """
+    return f"{count} {thing}" + "s" * (count != 1)

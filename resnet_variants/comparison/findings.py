@@ -67,8 +67,8 @@ def _power_of(found: list[Difference | None]) -> list[str]:
             "means are what was seen, and prove nothing."
         ]
     text = (
-        f"What could be seen: with {pairs} pairs of seeds, {counted(count, 'comparison')} and a standard "
-        f"deviation of {sd:.2f} points between pairs, {POWER:.0%} of such trials find a "
+        f"What could be seen: with {pairs} pairs of seeds, {counted(count, 'comparison')} and a "
+        f"standard deviation of {sd:.2f} points between pairs, {POWER:.0%} of such trials find a "
         f"difference of {least * sd:.2f} points; smaller ones are mostly missed."
     )
     needed = seeds_needed(least / 2, count)

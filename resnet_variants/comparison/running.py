@@ -101,9 +101,9 @@ def before_training(seeds: int, comparisons: int) -> str:
     if found is None:
         return f"{seeds} seeds: means only, no test. Three are the fewest, five are usual."
     return (
-        f"{seeds} seeds, {counted(comparisons, 'comparison')}: 80 % of such trials find a difference of "
-        f"{found:.1f} standard deviations of a paired difference ({0.3 * found:.2f} points if that "
-        "is 0.3); smaller ones are mostly missed."
+        f"{seeds} seeds, {counted(comparisons, 'comparison')}: 80 % of such trials find a "
+        f"difference of {found:.1f} standard deviations of a paired difference "
+        f"({0.3 * found:.2f} points if that is 0.3); smaller ones are mostly missed."
     )
 
 

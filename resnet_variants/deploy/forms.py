@@ -87,13 +87,18 @@ class Weights(NamedTuple):
     groups: int
 
 
+def _as_they_are(weights: Weights) -> Weights:
+    """The form takes a convolution's own weights."""
+    return weights
+
+
 @dataclass(frozen=True)
 class Form:
     """A way to compute a convolution."""
 
     takes: Callable[[Geometry, Use], bool]
     run: Callable[[Weights, Use], Tensor]
-    prepare: Callable[[Weights], Weights] = lambda weights: weights
+    prepare: Callable[[Weights], Weights] = _as_they_are
 
 
 def _entered(use: Use) -> Tensor:

@@ -1,11 +1,13 @@
-"""Options: write docs/matrix.md, run a share of the tests."""
+"""Options: write docs/matrix.md, run a share of the tests. A photograph for commands."""
 
 from __future__ import annotations
 
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from .matrix import Matrix
 
@@ -27,3 +29,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mine = {item for item in items if zlib.crc32(item.nodeid.encode()) % n == k % n}
     config.hook.pytest_deselected(items=[item for item in items if item not in mine])
     items[:] = [item for item in items if item in mine]
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """A picture of noise, 64x48."""
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    path = tmp_path / "photograph.png"
+    Image.fromarray(pixels).save(path)
+    return path

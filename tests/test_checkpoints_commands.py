@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
-from PIL import Image
 
 from resnet_variants import (
     create_model,
@@ -34,14 +32,6 @@ MODEL = "resnet20_cifar"
 def model() -> Network:
     torch.manual_seed(0)
     return create_model(MODEL).eval()
-
-
-@pytest.fixture
-def photograph(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    path = tmp_path / "photograph.png"
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def test_convert(model: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

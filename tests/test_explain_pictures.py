@@ -98,14 +98,6 @@ def test_no_text_of_a_figure_covers_another(family: str) -> None:
 # The command -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def photograph(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    path = tmp_path / "photograph.png"
-    Image.fromarray(pixels).save(path)
-    return path
-
-
 @pytest.mark.parametrize(
     ("name", "figures"),
     [

@@ -14,7 +14,7 @@ import torch
 
 from resnet_variants.comparison import Report, Trial, run_trial
 from resnet_variants.comparison import statistics as own
-from resnet_variants.comparison.findings import findings
+from resnet_variants.comparison.findings import _listed, findings
 from resnet_variants.comparison.running import _kept_lengths
 from resnet_variants.training import Recipe
 from resnet_variants.training.recipe import MACHINE_FIELDS, NETWORK_FIELDS
@@ -179,3 +179,8 @@ def test_interval_over_seeds_and_images_covers() -> None:
         low, high = own.seeds_and_images(values.double().numpy(), 0.95)
         hits += low <= 0 <= high
     assert 0.90 <= hits / 300 <= 0.99
+
+
+def test_of_many_networks_a_sentence_names_the_first() -> None:
+    assert _listed([*"abcdef"]) == "a, b, c, d, e, f"
+    assert _listed([*"abcdefg"]) == "a, b, c, d, e and 2 more"

@@ -7,6 +7,8 @@ from ..text import counted
 from .report import Controlled, Report, Row
 from .statistics import FEWEST_SEEDS, POWER, Difference, detectable, pooled_sd, seeds_needed
 
+MOST_NAMES = 6
+"""so many rows are named in a sentence"""
 FAR = 5.0
 """points that a baseline may lack of a known accuracy before it is said"""
 
@@ -32,7 +34,14 @@ def findings(report: Report) -> list[str]:
 
 
 def _names(rows: list[Row]) -> str:
-    return ", ".join(row.name for row in rows)
+    return _listed([row.name for row in rows])
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a sentence; of many the first, as the table has all."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
 
 
 def _found(row: Row, report: Report) -> str:
@@ -94,7 +103,7 @@ def _controls(report: Report) -> list[str]:
         told = [_beside(each, report) for each in clear]
         rest = [each.name for each in of if each not in clear and each.difference]
         if rest:
-            told.append(f"Not told apart from their control: {', '.join(rest)}.")
+            told.append(f"Not told apart from their control: {_listed(rest)}.")
         out.append(" ".join([text, *told, *_power_of([each.difference for each in of])]))
     return out
 

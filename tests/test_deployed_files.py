@@ -171,9 +171,9 @@ def test_what_cannot_be_saved(onnx: tuple[Deployed, Path], tmp_path: Path) -> No
         optimize_for_inference(model, images, "torch", savable=True)
     with pytest.raises(ValueError, match="saved as .safetensors"):
         onnx[0].save(tmp_path / "network.onnx")
-    assert ("torch", "float32") in _candidates("auto", "float32", False, savable=False)
+    assert ("torch", "float32") in _candidates("auto", "float32", "cpu", False, savable=False)
     for precision in ("float32", "bfloat16"):
-        found = dict(_candidates("auto", precision, False, savable=True))
+        found = dict(_candidates("auto", precision, "cpu", False, savable=True))
         assert found and "torch" not in found
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..deploy import BACKENDS, optimize_for_inference
+from ..deploy import BACKENDS, float32_as, optimize_for_inference
 from ..network import Network
 from ..registry import resolve_name
 
@@ -22,7 +21,18 @@ PEERS = ("timm", "torchvision", "pytorchcv")
 EAGER = ("eager", "channels_last")
 INT8 = ("int8-onnxruntime", "int8-openvino")
 BFLOAT16 = ("bfloat16-torch", "bfloat16-openvino")
-DEPLOYED = (*EAGER, *BACKENDS, *BFLOAT16, *INT8)
+DEPLOYED = (
+    *EAGER,
+    *(name for name in BACKENDS if "cpu" in BACKENDS[name].devices),
+    *BFLOAT16,
+    *INT8,
+)
+ON_GPU = tuple(
+    f"{precision}-{name}"
+    for name in BACKENDS
+    if "cuda" in BACKENDS[name].devices
+    for precision in BACKENDS[name].precisions
+)
 # Of training and of accelerators: settings, of which a way can join several with +
 SETTINGS = (*EAGER, "bfloat16", "inductor")
 ACCELERATOR_SETTINGS = ("tf32", "cudagraphs")
@@ -39,12 +49,17 @@ def known_ways(device: str, train: bool) -> tuple[str, ...]:
     return (
         *SETTINGS,
         *(() if cpu else ACCELERATOR_SETTINGS),
+        *(() if cpu or train else ON_GPU),
         *(TRAINING_SETTINGS if train else ()),
     )
 
 
 def make_way(way: str, model: Network, images: Tensor) -> Run:
     """Inference by one of the known ways; the network itself stays as it is."""
+    if way in ON_GPU:
+        precision, _, backend = way.partition("-")
+        deployed = optimize_for_inference(model, images, backend, precision=precision, rounds=1)
+        return partial(deployed, images)
     if images.device.type != "cpu":
         return _with_settings(way, model, images, _infer)
     if way == "eager":
@@ -89,7 +104,7 @@ def _with_settings(
     run = make(model, forward)
 
     def under_settings() -> Any:
-        with _float32("tf32" if "tf32" in settings else "ieee"):
+        with float32_as("tf32" if "tf32" in settings else "ieee"):
             return run()
 
     return under_settings
@@ -113,21 +128,6 @@ def _train(model: nn.Module, forward: Run) -> Run:
             optimizer.zero_grad()
 
     return step
-
-
-@contextmanager
-def _float32(precision: str) -> Iterator[None]:
-    """Convolutions and products of float32 on NVIDIA GPUs: cuDNN's are TF32 by default."""
-    convs = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    places: tuple[Any, ...] = (torch.backends.cuda.matmul, convs)
-    before = [place.fp32_precision for place in places]
-    for place in places:
-        place.fp32_precision = precision
-    try:
-        yield
-    finally:
-        for place, value in zip(places, before, strict=True):
-            place.fp32_precision = value
 
 
 def _channels_last(model: nn.Module) -> nn.Module:

@@ -22,7 +22,7 @@ def optimize(
     name: str,
     /,
     *,
-    precision: Literal["float32", "float16", "bfloat16", "int8", "auto"] = "float32",
+    precision: Literal["float32", "tf32", "float16", "bfloat16", "int8", "auto"] = "float32",
     backend: str = "auto",
     calibration: Path | None = None,
     images: int = 48,

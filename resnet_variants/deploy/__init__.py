@@ -6,8 +6,9 @@ It rewrites a built network, and may use ``export``, ``quantize`` and ``checkpoi
 
 from .backends import BACKENDS, Backend, through_files
 from .deployed import Deployed, load_deployed
+from .devices import PRECISIONS, float32_as
 from .memory import keep_freed_memory
-from .optimize import PRECISIONS, optimize_for_inference
+from .optimize import optimize_for_inference
 from .pack import pack
 from .report import DeployReport
 
@@ -17,6 +18,7 @@ __all__ = [
     "Backend",
     "DeployReport",
     "Deployed",
+    "float32_as",
     "keep_freed_memory",
     "load_deployed",
     "optimize_for_inference",

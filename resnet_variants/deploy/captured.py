@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..capture import CudaGraph, Graph
+from .memory import weight_bytes
 
 MOST = 8
 """shapes whose graphs are held"""
@@ -63,6 +64,11 @@ class Captured:
             recorded.images.copy_(images)
             recorded.graph.replay()
             return _own(recorded.outputs, images.dtype)
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of the network's tensors."""
+        return weight_bytes(self.net)
 
     def _inputs(self, images: Tensor) -> Tensor:
         inputs = torch.empty(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -47,9 +48,15 @@ def weight_bytes(run: Any) -> int | None:
     return sum(each.numel() * each.element_size() for each in tensors.values())
 
 
-def most_added(call: Callable[[], Any]) -> tuple[Any, int | None]:
-    """What a call gives, and the most bytes that the process grew by meanwhile; None where the
-    system does not tell. Memory that was freed before is handed back first, so it counts."""
+def most_added(call: Callable[[], Any], device: torch.device) -> tuple[Any, int | None]:
+    """What a call gives, and the most bytes that it added meanwhile: to the memory of a GPU, else
+    to the process; None where the system does not tell. Memory that the process freed before is
+    handed back first, so it counts."""
+    if device.type == "cuda":
+        held = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        found = call()
+        return found, torch.cuda.max_memory_allocated(device) - held
     try:
         if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
             trim(0)

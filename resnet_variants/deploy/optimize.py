@@ -14,11 +14,19 @@ from ..choices import check_choice
 from ..network import Network
 from .backends import BACKENDS, Run, cannot_be_saved
 from .deployed import Deployed
+from .devices import (
+    DEVICES,
+    PRECISIONS,
+    check_device,
+    check_precision,
+    float32_as,
+    has_bfloat16,
+    wait,
+)
 from .memory import keep_freed_memory, most_added, weight_bytes
 from .race import race
 from .report import DeployReport
 
-PRECISIONS = ("float32", "bfloat16", "int8")
 EXACT = 1e-3  # how far float32 may be off; lower precisions by max_difference alone
 
 Way = tuple[str, str, str]
@@ -37,18 +45,20 @@ def optimize_for_inference(
     savable: bool = False,
     rounds: int = 5,
 ) -> Deployed:
-    """A faster network with the same outputs, for inference on this machine's CPU.
+    """A faster network with the same outputs, for inference on the device that it is on.
 
-    ``backend`` is ``torch`` (folded, fused and packed, no compiler), ``inductor``
+    On a CPU ``backend`` is ``torch`` (folded, fused and packed, no compiler), ``inductor``
     (``torch.compile`` with frozen weights), ``aotinductor`` (the same, compiled ahead into a
-    package), ``onnxruntime``, ``openvino``, one of the user's own (``BACKENDS.register``), or
-    ``auto``: by the clock the fastest for ``example`` of those that are installed (without the
-    two compilers, which take minutes). ``example`` is a batch of images as they will come;
-    others work, too. ``savable`` leaves out what ``Deployed.save`` cannot keep: ``torch`` and
-    ``inductor``.
+    package), ``onnxruntime`` or ``openvino``; on an NVIDIA GPU ``cuda_graphs`` (folded, fused,
+    recorded once for each shape), ``inductor`` (compiled, then recorded) or ``tensorrt``; one of
+    the user's own (``BACKENDS.register``), or ``auto``: by the clock the fastest for ``example``
+    of those that are installed (without compilers, which take minutes). ``example`` is a batch
+    of images as they will come; others work, too. ``savable`` leaves out what ``Deployed.save``
+    cannot keep: ``torch``, ``inductor``, and all on a GPU.
 
-    ``precision`` is ``float32``, ``bfloat16``, ``int8`` (with preprocessed ``calibration``
-    images, some tens), or ``auto``: the fastest whose outputs for ``example`` stay within
+    ``precision`` is ``float32``, ``bfloat16``, on a GPU ``float16`` or ``tf32`` (float32 whose
+    products have 10 bits), on a CPU ``int8`` (with preprocessed ``calibration`` images, some
+    tens), or ``auto``: the fastest whose outputs for ``example`` stay within
     ``max_difference`` of the network's own, relative to their greatest value; int8 is among
     them with ``calibration``, bfloat16 where the machine has instructions for it. Images and
     outputs are float32 throughout. Without ``max_difference``, float32 may differ by 1e-3, and
@@ -61,11 +71,9 @@ def optimize_for_inference(
     installed.
     """
     check_choice("backend", backend, ("auto", *BACKENDS))
-    if precision == "float16":
-        raise ValueError(
-            "precision='float16' is not offered on a CPU: the nearest is precision='bfloat16'."
-        )
     check_choice("precision", precision, (*PRECISIONS, "auto"))
+    device = check_device(model, example)
+    check_precision(precision, device)
     _check(model, example, rounds)
     if precision == "auto" and max_difference is None:
         raise ValueError(
@@ -76,16 +84,18 @@ def optimize_for_inference(
         raise ValueError("precision='int8' needs calibration: some tens of preprocessed images.")
     if backend != "auto":
         BACKENDS[backend].require()
-    with torch.inference_mode():
+    with torch.inference_mode(), float32_as("ieee"):
         expected = model(example)
     if keep_memory:
         keep_freed_memory()
     runs: dict[Way, Run] = {}
     refused: dict[str, float] = {}
     added: dict[Way, int | None] = {}
-    for name, kind in _candidates(backend, precision, calibration is not None, savable):
+    for name, kind in _candidates(backend, precision, device, calibration is not None, savable):
         for layout, run in BACKENDS[name].prepare(model, example, kind, calibration).items():
-            found, added[name, kind, layout] = most_added(partial(_outputs, run, example))
+            found, added[name, kind, layout] = most_added(
+                partial(_outputs, run, example), example.device
+            )
             difference = _difference(found, expected)
             if difference <= _allowed(kind, max_difference):
                 runs[name, kind, layout] = run
@@ -94,10 +104,10 @@ def optimize_for_inference(
     if not runs:
         off = ", ".join(f"{way} by {difference:.1e}" for way, difference in refused.items())
         raise ValueError(f"Nothing stays within max_difference of the network's outputs: {off}.")
-    calls = {way: partial(run, example) for way, run in runs.items()}
+    calls = {way: partial(_outputs, run, example) for way, run in runs.items()}
     eager: Way = ("eager", "float32", "NCHW")
-    with torch.inference_mode():
-        wall, cpu = race({eager: partial(model, example), **calls}, eager, rounds=rounds)
+    with float32_as("ieee"):
+        wall, cpu = race({eager: partial(_outputs, model, example), **calls}, eager, rounds=rounds)
     best = max(runs, key=wall.__getitem__)
     weights, more = weight_bytes(runs[best]), added[best]
     report = DeployReport(
@@ -109,7 +119,7 @@ def optimize_for_inference(
         cpu_speedup=cpu[best],
         tried={" ".join(way): wall[way] for way in runs},
         refused=refused,
-        emulated=best[1] == "bfloat16" and not has_bfloat16(),
+        emulated=best[1] == "bfloat16" and not has_bfloat16(device),
         keeps_memory=keep_memory,
         weights_mib=None if weights is None else weights / 2**20,
         memory_mib=None if weights is None or more is None else (weights + more) / 2**20,
@@ -117,20 +127,9 @@ def optimize_for_inference(
     return Deployed(runs[best], report, model.config, weights_of(model))
 
 
-def has_bfloat16() -> bool:
-    """Whether this machine's CPU multiplies bfloat16 numbers by instructions of its own."""
-    known = torch.backends.mkldnn.is_available()
-    return known and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 def _check(model: Network, example: Tensor, rounds: int) -> None:
     if model.training:
         raise ValueError("The network is in training mode: call model.eval() before deploying it.")
-    if example.device.type != "cpu":
-        raise ValueError(
-            f"example is on {example.device}: this prepares a network for the CPU. "
-            "On other devices use torch.compile(model)."
-        )
     types = {each.dtype for each in (example, *model.parameters())} - {torch.float32}
     if types:
         raise ValueError(
@@ -142,26 +141,31 @@ def _check(model: Network, example: Tensor, rounds: int) -> None:
 
 
 def _candidates(
-    backend: str, precision: str, calibrated: bool, savable: bool
+    backend: str, precision: str, device: str, calibrated: bool, savable: bool
 ) -> Sequence[tuple[str, str]]:
     """The back ends and precisions to prepare."""
     names = [backend]
     able = [name for name in BACKENDS if BACKENDS[name].load is not None or not savable]
+    here = [name for name in able if device in BACKENDS[name].devices]
     if backend == "auto":
-        names = [each for each in able if BACKENDS[each].automatic]
-        names = [each for each in names if BACKENDS[each].installed()]
+        names = [each for each in here if BACKENDS[each].automatic and BACKENDS[each].installed()]
     elif backend not in able:
         raise cannot_be_saved(backend)
+    elif backend not in here:
+        raise ValueError(
+            f"backend={backend!r} runs on {' and '.join(BACKENDS[backend].devices)}, and the "
+            f"network is on {device}: there {' and '.join(map(repr, here))} run."
+        )
     kinds = [precision]
     if precision == "auto":
-        ready = {"float32": True, "bfloat16": has_bfloat16(), "int8": calibrated}
-        kinds = [kind for kind in PRECISIONS if ready[kind]]
+        ready = {"bfloat16": has_bfloat16(device), "int8": calibrated, "tf32": False}
+        kinds = [kind for kind in DEVICES[device] if ready.get(kind, True)]
     found = [(name, kind) for name in names for kind in kinds if kind in BACKENDS[name].precisions]
     if not found:
-        able = [name for name in able if precision in BACKENDS[name].precisions]
+        with_it = [name for name in here if precision in BACKENDS[name].precisions]
         where = f"backend={backend!r}" if backend != "auto" else "What is installed"
         raise ValueError(
-            f"{where} has no precision={precision!r}; {' and '.join(map(repr, able))} have it."
+            f"{where} has no precision={precision!r}; {' and '.join(map(repr, with_it))} have it."
         )
     return found
 
@@ -174,7 +178,9 @@ def _allowed(precision: str, max_difference: float | None) -> float:
 
 def _outputs(run: Run, example: Tensor) -> Any:
     with torch.inference_mode():
-        return run(example)
+        found = run(example)
+        wait(example.device)
+        return found
 
 
 def _difference(found: Any, expected: Any) -> float:

@@ -44,6 +44,8 @@ class Backend:
     """reads what was prepared, where that is files (``through_files``) and so can be saved"""
     runs_code: bool = False
     """whether reading these files runs code that is in them"""
+    devices: tuple[str, ...] = ("cpu",)
+    """the kinds of device that it runs on"""
 
     def installed(self) -> bool:
         """Whether the package that it needs is there."""
@@ -53,7 +55,15 @@ class Backend:
         """Raise ImportError, with the command that helps, where the package is missing."""
         if not self.installed():
             install = f"'resnet-variants[{self.extra}]'" if self.extra else self.package
-            raise ImportError(f"This back end needs {self.package}: pip install {install}.")
+            near = [
+                name
+                for name, each in ((name, BACKENDS[name]) for name in BACKENDS)
+                if each.automatic and each.installed() and set(each.devices) & set(self.devices)
+            ]
+            raise ImportError(
+                f"This back end needs {self.package}: pip install {install}. The nearest that is "
+                f"here: {' or '.join(map(repr, near))}."
+            )
 
 
 class FromFiles:

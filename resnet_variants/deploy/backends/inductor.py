@@ -1,28 +1,62 @@
-"""``torch.compile`` with frozen weights; its compilation takes minutes."""
+"""``torch.compile``; its compilation takes minutes. On a CPU with frozen weights, on a GPU folded
+and recorded as CUDA graphs."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...network import Network
+from ..captured import Captured
+from ..devices import float32_as
+from ..pack import pack
 from .base import BACKENDS, Backend, Run
+from .cuda_graphs import settings_of, type_of
 
 
 def _prepare(
     model: Network, example: Tensor, precision: str, calibration: Tensor | None
 ) -> dict[str, Run]:
+    prepare = _on_cpu if example.device.type == "cpu" else _on_gpu
+    return {"channels_last": prepare(model, example, precision)}
+
+
+def _on_cpu(model: Network, example: Tensor, precision: str) -> Run:
     import torch._inductor.config as inductor
 
-    net = torch.compile(model, dynamic=True)
+    net: Any = model
+    if precision != "float32":
+        net = pack(model, example, dtype=type_of(precision), target="compiler")
+    net = torch.compile(net, dynamic=True)
 
     def run(images: Tensor) -> Any:
         with inductor.patch(freezing=True), torch.no_grad():
             return net(images.contiguous(memory_format=torch.channels_last))
 
-    return {"channels_last": run}
+    return run
 
 
-BACKENDS.register("inductor", Backend(_prepare, automatic=False))
+def _on_gpu(model: Network, example: Tensor, precision: str) -> Run:
+    dtype = type_of(precision)
+    net = pack(model, example, dtype=dtype, target="compiler")
+    return Captured(
+        torch.compile(net),
+        device=example.device,
+        dtype=dtype,
+        layout=torch.channels_last,
+        settings=partial(float32_as, settings_of(precision)),
+    )
+
+
+BACKENDS.register(
+    "inductor",
+    Backend(
+        _prepare,
+        ("float32", "tf32", "float16", "bfloat16"),
+        automatic=False,
+        devices=("cpu", "cuda"),
+    ),
+)

@@ -1,0 +1,77 @@
+"""What kinds of devices a network is deployed on, and in which precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..network import Network
+
+DEVICES: dict[str, tuple[str, ...]] = {
+    "cpu": ("float32", "bfloat16", "int8"),
+    "cuda": ("float32", "tf32", "float16", "bfloat16"),
+}
+"""the precisions of each kind of device; tf32 is float32 with products of 10 bits, by name alone"""
+PRECISIONS = tuple(dict.fromkeys(each for kinds in DEVICES.values() for each in kinds))
+_NEAREST = {"float16": "bfloat16", "tf32": "float32", "int8": "float16"}
+
+
+def check_device(model: Network, example: Tensor) -> str:
+    """The kind of device that the network and the example are on. Raises ValueError where that
+    is not one of ``DEVICES``, or they are not together."""
+    places = {each.device for each in (*model.parameters(), *model.buffers())}
+    kind = example.device.type
+    if kind not in DEVICES:
+        raise ValueError(
+            f"example is on {example.device}: this prepares a network for {' and '.join(DEVICES)}. "
+            "On other devices use torch.compile(model)."
+        )
+    if places != {example.device}:
+        of_model = ", ".join(sorted(map(str, places)))
+        raise ValueError(
+            f"example is on {example.device} and the network on {of_model}: move one to the other."
+        )
+    return kind
+
+
+def check_precision(precision: str, kind: str) -> None:
+    """Refuse a precision that this kind of device does not have, and name the nearest."""
+    if precision not in (*DEVICES[kind], "auto"):
+        raise ValueError(
+            f"precision={precision!r} is not offered on {kind}: the nearest is "
+            f"precision={_NEAREST[precision]!r}."
+        )
+
+
+def has_bfloat16(kind: str = "cpu") -> bool:
+    """Whether this machine multiplies bfloat16 numbers by instructions of its own."""
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.backends.mkldnn.is_available()
+    return known and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+@contextmanager
+def float32_as(precision: str) -> Iterator[None]:
+    """Convolutions and products of float32 on NVIDIA GPUs, in the whole process meanwhile, as
+    ``ieee`` or ``tf32``: cuDNN's are TF32 by default."""
+    convs = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    places: tuple[Any, ...] = (torch.backends.cuda.matmul, convs)
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = precision
+    try:
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,170 @@
+"""A captured network: right outputs from any thread, at any shape, in bounded memory; on a CPU
+with a stand-in for the graph, on a GPU (``pytest -m gpu``) with the real one."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from resnet_variants import create_model, optimize_for_inference
+from resnet_variants.deploy import BACKENDS, float32_as, pack
+from resnet_variants.deploy.captured import MOST, PATIENCE, Captured
+
+from .families import each_family, small
+from .graphs import Repeated
+from .test_deploy import _close, _with_statistics
+
+
+class Counted(Repeated):
+    """A stand-in that knows how many of its kind there are."""
+
+    living = 0
+
+    def __init__(self) -> None:
+        Counted.living += 1
+
+    def __del__(self) -> None:
+        Counted.living -= 1
+
+
+def _captured(net: torch.nn.Module) -> Captured:
+    return Captured(
+        net,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        layout=torch.channels_last,
+        make_graph=Counted,
+    )
+
+
+@pytest.mark.parametrize("calls", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_threads_and_shapes(calls: int) -> None:
+    """Four threads, ten shapes in random order: each its own outputs, and no more graphs than
+    are allowed."""
+    torch.manual_seed(0)
+    model = _with_statistics(create_model("resnet20_cifar", layers=(1, 1, 1)).eval())
+    run = _captured(pack(model, torch.randn(1, 3, 32, 32), measure=False, target="cuda"))
+    _check_threads(run, model, calls, "cpu")
+    assert len(run._held) == Counted.living == MOST
+    assert len(run._waiting) <= MOST
+
+
+def _check_threads(run, model: torch.nn.Module, calls: int, device: str) -> None:
+    batches = [torch.randn(1 + i % 3, 3, 32 + i, 40 - i, device=device) for i in range(10)]
+    with torch.inference_mode(), float32_as("ieee"):
+        expected = [model(batch) for batch in batches]
+
+    def call(i: int) -> bool:
+        with torch.inference_mode():
+            found = run(batches[i])
+            return _close(found, expected[i])
+
+    order = random.Random(0).choices(range(10), k=calls)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(call, order))
+
+
+def test_a_shape_that_comes_takes_the_place_of_one_that_does_not() -> None:
+    run = _captured(lambda x: x + 1)  # type: ignore[arg-type]
+    shapes = [(1, 1, i, 1) for i in range(1, MOST + 3)]
+    for shape in shapes:
+        run(torch.zeros(shape))
+    assert list(run._held) == shapes[:MOST]  # as many as are held; the others run as they are
+    for _ in range(PATIENCE):
+        run(torch.zeros(shapes[-1]))
+    assert list(run._held) == [*shapes[1:MOST], shapes[-1]]
+    for _ in range(3 * PATIENCE):  # all come: none gives way
+        for shape in (*shapes[1:MOST], shapes[-1], shapes[0]):
+            assert run(torch.zeros(shape)).min() == 1
+    assert list(run._held) == [*shapes[1:MOST], shapes[-1]]
+
+
+def test_outputs_are_the_callers_own() -> None:
+    run = _captured(lambda x: [x, x * 2])  # type: ignore[arg-type]
+    images = torch.ones(1, 1, 2, 2)
+    first = run(images)
+    images.fill_(5)
+    second = run(images)
+    assert [each.max() for each in first] == [1, 2]
+    assert [each.max() for each in second] == [5, 10]
+    assert run(images.double())[0].dtype == torch.float64
+
+
+def test_what_a_gpu_has_is_refused_on_a_cpu() -> None:
+    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    for arguments, message in (
+        ({"precision": "float16"}, "not offered on cpu: the nearest is precision='bfloat16'"),
+        ({"precision": "tf32"}, "the nearest is precision='float32'"),
+        ({"backend": "cuda_graphs"}, "runs on cuda, and the network is on cpu: there .*'torch'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            optimize_for_inference(model, images, **arguments)  # type: ignore[arg-type]
+    if not BACKENDS["tensorrt"].installed():
+        with pytest.raises(ImportError, match="torch_tensorrt.*'cuda_graphs'"):
+            optimize_for_inference(model, images, "tensorrt")
+
+
+BOUNDS = {"float32": 1e-4, "tf32": 5e-3, "float16": 2e-2, "bfloat16": 1e-1}
+"""of the greatest output: 24, 11, 11 and 8 bits of rounding through a network"""
+
+
+@pytest.mark.gpu
+@each_family
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_families_on_a_gpu(family: str, dtype: torch.dtype) -> None:
+    """Each family can be recorded, at two sizes."""
+    device, last = torch.device("cuda"), torch.channels_last
+    model = _with_statistics(small(family).eval()).to(device)
+    bound = BOUNDS[str(dtype).removeprefix("torch.")]
+    with torch.inference_mode(), float32_as("ieee"):
+        net = pack(model, torch.randn(2, 3, 64, 64, device=device), measure=False, dtype=dtype)
+        run = Captured(net, device=device, dtype=dtype, layout=last)
+        for shape in ((2, 3, 64, 64), (3, 3, 48, 71)):
+            for _ in range(2):  # recorded, and replayed with other images
+                images = torch.randn(shape, device=device)
+                found, expected = run(images), model(images)
+                assert (found - expected).abs().max() <= bound * expected.abs().max()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_precisions_on_a_gpu(precision: str) -> None:
+    model = _with_statistics(create_model("seresnet50", num_classes=10).eval()).cuda()
+    images = torch.randn(4, 3, 128, 128, device="cuda")
+    report = optimize_for_inference(model, images, precision=precision, rounds=1).report
+    assert report.max_difference < BOUNDS[precision]
+    assert {way.split()[0] for way in report.tried} == {"cuda_graphs"}
+
+
+@pytest.mark.gpu
+def test_compiled_on_a_gpu() -> None:
+    model = _with_statistics(create_model("resnet20_cifar").eval()).cuda()
+    images = torch.randn(4, 3, 32, 32, device="cuda")
+    deployed = optimize_for_inference(model, images, "inductor", precision="float16", rounds=1)
+    assert deployed.report.max_difference < BOUNDS["float16"]
+
+
+@pytest.mark.gpu
+def test_threads_and_shapes_on_a_gpu() -> None:
+    """10,000 calls from four threads, each on a stream of its own; memory does not grow."""
+    torch.manual_seed(0)
+    model = _with_statistics(create_model("resnet20_cifar", layers=(1, 1, 1)).eval()).cuda()
+    images = torch.randn(2, 3, 32, 32, device="cuda")
+    run = optimize_for_inference(model, images, "cuda_graphs", rounds=1)
+
+    def on_stream(batch: torch.Tensor) -> torch.Tensor:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            found = run(batch)
+        stream.synchronize()
+        return found
+
+    _check_threads(on_stream, model, 1_000, "cuda")
+    before = torch.cuda.memory_allocated()
+    _check_threads(on_stream, model, 9_000, "cuda")
+    assert torch.cuda.memory_allocated() < before + 2**24

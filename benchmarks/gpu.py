@@ -1,7 +1,7 @@
 """What deployment reaches on a GPU, beside the peers eager and compiled: one table, its goals.
 
     python benchmarks/gpu.py --out runs/gpu            # under 8 minutes on one GPU
-    python benchmarks/gpu.py --device cpu --small      # minutes: tries the script itself, without a GPU
+    python benchmarks/gpu.py --device cpu --small      # tries the script, in minutes
 
 float16, channels-last, at batch 1 and 256. ``deployed`` is ``optimize_for_inference``
 with ``cuda_graphs``, ``compiled`` with ``inductor``; the peers' network as it is, and compiled and

@@ -49,7 +49,8 @@ class Use:
     def key(self) -> tuple[Any, ...]:
         """What its time depends on."""
         parts = [None if t is None else tuple(t.shape) for t in (self.entry, self.gate, self.other)]
-        return (tuple(self.x.shape), self.x.dtype, self.last, *parts, self.act)
+        float32 = torch.backends.cuda.matmul.fp32_precision
+        return (tuple(self.x.shape), self.x.dtype, float32, self.last, *parts, self.act)
 
 
 class Geometry(NamedTuple):

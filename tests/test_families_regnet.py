@@ -143,7 +143,7 @@ def test_anynet_is_free_in_every_stage() -> None:
             dict(attention="se", se_ratio=0.25, attention_args={"reduction": 4}),
             "both give",
         ),
-        (AnyNetConfig, dict(widths=(32, 64)), r"\(32, 64\) for the stages of depths"),
+        (AnyNetConfig, dict(widths=(32, 64)), r"\(32, 64\) for the 4 stages of depths"),
         (AnyNetConfig, dict(depths=(1, 2, 0, 1)), "depths.*0"),
         (AnyNetConfig, dict(group_width=(8, 8)), r"\(8, 8\) has 2 values for 4 stages"),
         (AnyNetConfig, dict(widths=(90, 192, 432, 1008)), "width of 90.*Near: width 96"),

@@ -136,7 +136,9 @@ class AnyNetConfig(_GroupedConfig):
 
     def _check_shapes(self) -> None:
         if len(self.widths) != len(self.depths):
-            raise ValueError(f"widths={self.widths!r} for the stages of depths={self.depths}.")
+            raise ValueError(
+                f"widths={self.widths!r} for the {len(self.depths)} stages of depths={self.depths}."
+            )
         for width, ratio, group_width in zip(
             self.widths,
             self.per_stage("bottleneck_ratio"),

@@ -73,7 +73,9 @@ class ResNetConfig(ResidualConfig):
 
     def _check_shapes(self) -> None:
         if self.widths is not None and len(self.widths) != len(self.layers):
-            raise ValueError(f"widths={self.widths} for the stages of layers={self.layers}.")
+            raise ValueError(
+                f"widths={self.widths} for the {len(self.layers)} stages of layers={self.layers}."
+            )
 
     @property
     def stage_widths(self) -> tuple[int, ...]:

@@ -35,7 +35,10 @@ class ShuffleNetConfig(StemmedConfig):
 
     def _check_shapes(self) -> None:
         if len(self.stage_widths) != len(self.layers):
-            raise ValueError(f"widths={self.stage_widths} for the stages of layers={self.layers}.")
+            raise ValueError(
+                f"widths={self.stage_widths} for the {len(self.layers)} stages of "
+                f"layers={self.layers}."
+            )
 
     @property
     def stage_count(self) -> int:

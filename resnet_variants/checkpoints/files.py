@@ -137,8 +137,7 @@ def _read(
             contents = read_zip(archive, file, size)
         else:
             with _unpacked(archive, archives) as inside:
-                found = _read(inside, path, key, check, archives=archives + 1)
-            return dataclasses.replace(found, format=f"zipped {found.format}")
+                return _read(inside, path, key, check, archives=archives + 1)
     elif kind == "safetensors":
         contents = read_safetensors(file, size)
     else:
@@ -154,7 +153,8 @@ def _read(
         name: torch.empty(each.shape, dtype=each.dtype, device="meta")
         for name, each in weights.tensors.items()
     }
-    found = Checkpoint(shapes, path, contents.format, weights.path, contents.metadata)
+    kind = "zipped " * archives + contents.format
+    found = Checkpoint(shapes, path, kind, weights.path, contents.metadata)
     check(found)
     tensors = {name: contents.tensor(each) for name, each in weights.tensors.items()}
     return dataclasses.replace(found, tensors=tensors)

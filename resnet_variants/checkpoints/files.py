@@ -156,8 +156,7 @@ def _read(
     kind = "zipped " * archives + contents.format
     found = Checkpoint(shapes, path, kind, weights.path, contents.metadata)
     check(found)
-    tensors = {name: contents.tensor(each) for name, each in weights.tensors.items()}
-    return dataclasses.replace(found, tensors=tensors)
+    return dataclasses.replace(found, tensors=contents.tensors(weights.tensors))
 
 
 def _recognise(file: IO[bytes], path: Path, size: int) -> str:

@@ -20,6 +20,7 @@ import tyro
 from torch import Tensor, nn
 
 from resnet_variants.blocks import SE, SSA, ChannelShuffle, Join
+from resnet_variants.blocks.attention_module import _resize
 from resnet_variants.blocks.residual import add_residual
 from resnet_variants.blocks.selection import Selection
 
@@ -64,7 +65,18 @@ def cases() -> list[Case]:
             Case("shuffle of 3", 1, channels, side, ChannelShuffle(3), _plain_shuffle(3)),
             Case("join and shuffle", 2, channels, side, _join, _plain_join),
         ]
+        found.append(
+            Case("upsampling", 1, channels, side, _doubled(_resize), _doubled(_plain_resize))
+        )
     return found
+
+
+def _doubled(resize: Function) -> Function:
+    return lambda x: resize(x, tuple(2 * side for side in x.shape[2:]))
+
+
+def _plain_resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 
 def _of_list(selection: Selection) -> Function:

@@ -1,11 +1,14 @@
 """The Residual Attention Network: depths, masks, the two kinds of learning, any size."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from resnet_variants import create_model, list_models, model_config, profile
-from resnet_variants.blocks.attention_module import MASKS, AttentionModule
+from resnet_variants.blocks.attention_module import MASKS, AttentionModule, _resize
 
 THIN = dict(widths=(64, 64, 64, 128), stem_width=16, num_classes=5)
 
@@ -49,6 +52,31 @@ def test_masks_deeper_than_the_network() -> None:
     assert torch.equal(pool(torch.full((1, 1, 1, 1), -2.0)), torch.full((1, 1, 1, 1), -2.0))
     x = torch.randn(1, 2, 6, 7)
     assert torch.equal(pool(x), nn.MaxPool2d(3, 2, ceil_mode=True)(x))
+
+
+@pytest.mark.parametrize("size", [(14, 18), (13, 5), (1, 9), (7, 9), (2, 1)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_upsampling(size: tuple[int, int], layout: torch.memory_format) -> None:
+    """Outputs, layout and gradients of torch's interpolation; outside autocast's type."""
+
+    def plain(x: Tensor, size: tuple[int, int]) -> Tensor:
+        return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+    def both(x: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        for resize in (_resize, plain):
+            leaf = x.clone().requires_grad_()
+            y = resize(leaf, size)
+            yield y.detach(), *torch.autograd.grad((y * y.cos()).sum(), leaf)
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 7, 9, dtype=torch.float64).contiguous(memory_format=layout)
+    for found, expected in zip(*both(x), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+    assert _resize(x, size).is_contiguous(memory_format=layout)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert _resize(x.float(), size).dtype == torch.float32
+    half = x.bfloat16()
+    assert torch.equal(_resize(half, size), plain(half, size))
 
 
 @pytest.mark.parametrize("name", list_models("ran*_cifar"))

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_variants.cli import main
 from resnet_variants.comparison import Report, Trial, run_trial
 from resnet_variants.comparison import statistics as own
 from resnet_variants.comparison.findings import _listed, findings
 from resnet_variants.comparison.running import _kept_lengths
-from resnet_variants.training import Recipe
+from resnet_variants.training import PRESETS, Recipe
 from resnet_variants.training.recipe import MACHINE_FIELDS, NETWORK_FIELDS
 from resnet_variants.training.trainer import Trainer
 
@@ -121,6 +122,39 @@ def test_seeds_are_added_until_the_interval_is_narrow(tmp_path: Path) -> None:
     nets = {"plain": tiny(), "se": tiny(attention="se")}
     trial = Trial(networks=nets, recipe=recipe, seeds=(0, 1), until_width=1e-3, max_seeds=3)
     assert run_trial(trial, tmp_path, progress=False).rows[1].seeds == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("hours", "seeds"), [(1e-6, [0, 1]), (9, [0, 1, 2])])
+def test_seeds_are_added_while_there_is_time(hours: float, seeds: list[int], tmp_path) -> None:
+    recipe = short(epochs=1, warmup_epochs=0, train_images=64)
+    trial = Trial(
+        networks={"plain": tiny()}, recipe=recipe, seeds=(0, 1), max_hours=hours, max_seeds=3
+    )
+    assert run_trial(trial, tmp_path, progress=False).rows[0].seeds == seeds
+
+
+def test_the_trial_of_gates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``compare --preset gate_trial``: none and nine gates; what the command says goes before."""
+    trials: list[Trial] = []
+
+    class DoneError(BaseException):
+        """No training: the trial is what is asked for."""
+
+    def keep(trial: Trial, *_: Any, **__: Any) -> None:
+        trials.append(trial)
+        raise DoneError
+
+    monkeypatch.setattr("resnet_variants.cli.training.run_trial", keep)
+    for words in ([], ["resnet56_cifar", "--vary", "attention=none,bam", "--epochs", "8"]):
+        with pytest.raises(DoneError):
+            main(["compare", *words, "--preset", "gate_trial", "--max-hours", "5"])
+    gates = [each.config.attention for each in trials[0].variants()]
+    assert len(set(gates)) == 10 and gates[0] is None
+    assert (trials[0].recipe, trials[0].max_seeds) == (PRESETS["gate_trial"], 100)
+    assert [each.label for each in trials[1].variants()] == [
+        "resnet56_cifar attention=None", "resnet56_cifar attention=bam",
+    ]  # fmt: skip
+    assert trials[1].recipe.epochs == 8
 
 
 # Statistics

@@ -14,7 +14,7 @@ import tyro
 from ..comparison.report import Report
 from ..comparison.running import run_trial
 from ..comparison.tables import terminal
-from ..comparison.trial import Trial, parse_axis
+from ..comparison.trial import TRIALS, Trial, parse_axis
 from ..comparison.writing import save_report
 from ..training.callbacks import Track
 from ..training.loop import train as run_training
@@ -84,13 +84,13 @@ def train(
 
 
 def compare(
-    names: tuple[str, ...],
+    names: tuple[str, ...] = (),
     /,
     *,
     vary: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     seeds: int = 5,
     until_width: float | None = None,
-    max_seeds: int = 20,
+    max_seeds: int | None = None,
     max_hours: float | None = None,
     margin: float | None = None,
     budget: Literal["epochs", "macs", "time"] = "epochs",
@@ -105,14 +105,15 @@ def compare(
     """Train models under one recipe, over several seeds, and report; resumes like train.
 
     Args:
-        names: models; the first is the baseline
+        names: models; the first is the baseline. The preset gate_trial has a network and axes
+            of its own, none and nine gates
         vary: an axis, repeatable: attention=none,se,eca or any field of the networks'
             configuration or the recipe
         seeds: how many
         until_width: add seeds until the confidence interval of every difference is narrower than
             so many points
-        max_seeds: with until-width, the most
-        max_hours: with until-width, add none after so many hours
+        max_hours: add seeds while one more will be done within so many hours
+        max_seeds: with until-width or max-hours, the most seeds; 20, with gate_trial 100
         margin: test also whether networks are within so many points of the baseline
         budget: what is equal: passes over the images, or the cost of training
         control: beside each gated network the plain one, made wider until it has as many
@@ -129,15 +130,16 @@ def compare(
     axes = dict(map(parse_axis, vary))
     if len(axes) < len(vary):
         raise ValueError(f"An axis is there twice: {', '.join(vary)}.")
+    usual = TRIALS.get(preset or "", {})
     trial = Trial(
-        networks=names,
+        networks=names or usual.get("networks", ()),
+        vary={**usual.get("vary", {}), **axes},
+        max_seeds=usual.get("max_seeds", 20) if max_seeds is None else max_seeds,
         recipe=_recipe(preset, recipe, options),
-        vary=axes,
         seeds=range(seeds),
         budget=budget,
         control=control,
         until_width=until_width,
-        max_seeds=max_seeds,
         max_hours=max_hours,
         margin=margin,
     )

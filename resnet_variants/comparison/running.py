@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import json
 import sys
 import time
@@ -80,14 +81,15 @@ def run_trial(
     shown = progress and accelerator.is_main_process
     if shown:
         tqdm.write(before_training(len(trial.seeds), len(variants) - 1), file=sys.stderr)
-    seeds, started = list(trial.seeds), time.monotonic()
+    seeds, begun = list(trial.seeds), [time.monotonic()]
     bar = tqdm(desc="runs", unit="run", total=0, disable=not shown)
     with bar, helpers(processes - 1, run_trial, trial, out, **sets, progress=False):
         waiting = [(variant, seed) for seed in seeds for variant in variants]
         while True:
             bar.total = (bar.total or 0) + len(waiting)
             _train_all(waiting, folder, lengths, sets, bar, progress, accelerator.num_processes)
-            more = from_main(_next_seed(trial, folder, seeds, started))
+            begun.append(time.monotonic())
+            more = from_main(_next_seed(trial, folder, seeds, begun))
             if more is None:
                 break
             seeds.append(more)
@@ -165,15 +167,23 @@ def _note_failure(path: Path, variant: Variant, seed: int, why: str) -> None:
         torch.cuda.empty_cache()
 
 
-def _next_seed(trial: Trial, folder: Path, seeds: list[int], started: float) -> int | None:
-    """The seed to add, or None: the intervals are narrow enough, or the budget is used up."""
-    if trial.until_width is None or len(seeds) >= trial.max_seeds:
+def _next_seed(trial: Trial, folder: Path, seeds: list[int], begun: list[float]) -> int | None:
+    """The seed to add, or None: the intervals are narrow enough, or the budget is used up.
+
+    ``begun`` has the times at which this call began, and at which it was done with the seeds given
+    and with each one more: the next is taken to last as long as the longest of those.
+    """
+    if not trial.grows or len(seeds) >= trial.max_seeds:
         return None
-    if trial.max_hours is not None and time.monotonic() - started > 3600 * trial.max_hours:
-        return None
-    widths = [row.difference.width for row in Report.read([folder]).rows if row.difference]
-    if all(width is not None and width <= trial.until_width for width in widths):
-        return None
+    if trial.max_hours is not None:
+        first, *more = [end - start for start, end in itertools.pairwise(begun)]
+        longest = max([first / len(trial.seeds), *more])
+        if begun[-1] + longest > begun[0] + 3600 * trial.max_hours:
+            return None
+    if trial.until_width is not None:
+        widths = [row.difference.width for row in Report.read([folder]).rows if row.difference]
+        if all(width is not None and width <= trial.until_width for width in widths):
+            return None
     return max(seeds) + 1
 
 

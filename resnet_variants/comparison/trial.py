@@ -72,10 +72,11 @@ class Trial:
     For the latter two the schedule is stretched to cost what the baseline's does."""
     until_width: float | None = None
     """add seeds until the confidence interval of every difference is narrower, in points"""
-    max_seeds: int = 20
-    """with ``until_width``: the most seeds"""
     max_hours: float | None = None
-    """with ``until_width``: add none after so many hours"""
+    """add seeds while one more will be done within so many hours of this call; the first
+    ``seeds`` are trained whatever they take. Results do not decide it, so that levels stay exact"""
+    max_seeds: int = 20
+    """with ``until_width`` or ``max_hours``: the most seeds"""
     control: Cost | None = None
     """beside each gated network the plain one, wider until it has as many parameters or MACs, or
     takes as long"""
@@ -90,6 +91,8 @@ class Trial:
             raise ValueError("A trial needs at least one network.")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be different whole numbers, not {self.seeds!r}.")
+        if self.grows and self.max_seeds < len(self.seeds):
+            raise ValueError(f"max_seeds={self.max_seeds} is less than {len(self.seeds)} seeds.")
         for name in ("until_width", "max_hours", "margin"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -135,6 +138,11 @@ class Trial:
                     f"control={self.control!r} adds wider networks, and none of them can begin "
                     f"with weights={each.recipe.weights!r}."
                 )
+
+    @property
+    def grows(self) -> bool:
+        """Whether seeds may be added."""
+        return self.until_width is not None or self.max_hours is not None
 
     def variants(self) -> list[Variant]:
         """All rows, the baseline first."""
@@ -187,6 +195,20 @@ _NO_AXES = {
     "num_classes": "the images have the classes that they have",
     "in_chans": "the images have the channels that they have",
 }
+
+
+# What `compare --preset` takes beside a recipe of this name where the command says nothing else.
+TRIALS: dict[str, dict[str, Any]] = {
+    "gate_trial": {
+        "networks": ("resnet20_cifar",),
+        "vary": {
+            "attention": (
+                None, "se", "eca", "ssa", "salient", "cbam", "gc", "coordinate", "triplet", "simam",
+            )
+        },
+        "max_seeds": 100,
+    }
+}  # fmt: skip
 
 
 def _shown(value: Any) -> str:

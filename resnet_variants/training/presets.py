@@ -22,6 +22,9 @@ PRESETS.register(
     ),
 )
 
+# Which gate helps? Long enough for small networks to converge, short enough for many seeds
+PRESETS.register("gate_trial", _CIFAR.replace(epochs=60, warmup_epochs=3, channels_last=True))
+
 # Weights of one's own or of another's, on images of one's own: a small rate, smaller still near the
 # image, and no long training
 _FINETUNE = Recipe(

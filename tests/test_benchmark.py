@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_variants.benchmark import measure, peer_network
 from resnet_variants.benchmark.measure import measure_fresh
+from resnet_variants.benchmark.ways import peers_in, ways_in
 from resnet_variants.cli.benchmark import benchmark
 
 
@@ -18,6 +20,25 @@ def test_rows() -> None:
     assert all(row.images_per_second > 0 and row.of_peak and row.of_floor for row in rows)
     assert all(row.intensity > 0 and row.roof and 0 < row.roof <= 1 for row in rows)
     assert all(row.difference is not None and row.difference < 1e-4 for row in rows)
+
+
+def test_precisions_beside_peers_eager_and_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the compiler, which takes minutes."""
+    monkeypatch.setattr(torch, "compile", lambda net, **_: net)
+    ways = ("torch", "bfloat16-torch", *ways_in("int8", "cpu")[:1])
+    assert ways[2] == "int8-onnxruntime" and "bfloat16-torch" in ways_in("bfloat16", "cpu")
+    against = ("torchvision", *peers_in("bfloat16", ("torchvision",), "cpu"))
+    rows = {row.way: row for row in measure("resnet18", 1, 32, 1, against, ways)}
+    half = "torchvision+channels_last+bfloat16"
+    assert set(rows) == {*ways, "torchvision", half, f"{half}+inductor"}
+    for row in rows.values():
+        assert row.of_peak and row.to_peer and row.to_compiled
+    lower = {way: row.precision for way, row in rows.items() if row.precision != "float32"}
+    assert lower == {
+        "bfloat16-torch": "bfloat16", half: "bfloat16", f"{half}+inductor": "bfloat16",
+        "int8-onnxruntime": "int8",
+    }  # fmt: skip
+    assert all(1e-4 < (rows[way].difference or 0) < 0.3 for way in lower)
 
 
 def test_peers_with_our_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,5 +107,9 @@ def test_refused() -> None:
         benchmark(("resnet18",), device="tpux")
     with pytest.raises(ValueError, match="device='xla' is not on this machine. Here: cpu"):
         benchmark(("resnet18",), device="xla")
+    with pytest.raises(ValueError, match="the nearest is precision='bfloat16'"):
+        benchmark(("resnet18",), precision=("float16",))
+    with pytest.raises(ValueError, match="Did you mean 'inductor'"):
+        benchmark(("resnet18",), against=("timm+inducto",))
     with pytest.raises(ValueError, match="--fresh"):
         benchmark(("resnet18",), ways=("torch+keep",))

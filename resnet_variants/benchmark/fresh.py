@@ -16,7 +16,7 @@ import torch
 
 from ..deploy.memory import resident
 from .timing import Times, timed
-from .ways import PEERS, make_step, make_way, peer_network
+from .ways import PEERS, make_plain, make_step, make_way, peer_network
 
 KEEP = "+keep"
 
@@ -44,13 +44,13 @@ def run(task: Task) -> tuple[Times, float]:
         keep_freed_memory()
     way = task.way.removesuffix(KEEP)
     images = torch.randn(task.batch, 3, task.size, task.size)
-    make = make_step if task.train else make_way
-    if way in PEERS:
-        net = peer_network(way, task.model)
+    peer, _, settings = way.partition("+")
+    if peer in PEERS:
+        net = peer_network(peer, task.model)
         assert net is not None
-        go = make_step("eager", net, images) if task.train else (lambda: net(images))
+        go = (make_step if task.train else make_plain)(settings or "eager", net, images)
     else:
-        go = make(way, create_model(task.model).eval(), images)
+        go = (make_step if task.train else make_way)(way, create_model(task.model).eval(), images)
     with torch.inference_mode(not task.train):
         times = [timed(go) for _ in range(task.repeats + 1)][1:]
     return times, peak_memory()

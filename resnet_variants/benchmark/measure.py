@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..deploy import float32_as
 from ..deploy.convolutions import PackedConv
 from ..factory import create_model
 from ..network import Network
@@ -19,7 +20,17 @@ from ..profiling import profile
 from ..registry import resolve_name
 from .fresh import Task, in_turns
 from .timing import Times, least, median, ratio, spread, timed
-from .ways import EAGER, PEERS, make_step, make_way, peer_network, share_weights
+from .ways import (
+    COMPILED,
+    EAGER,
+    PEERS,
+    make_plain,
+    make_step,
+    make_way,
+    peer_network,
+    precision_of,
+    share_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,9 @@ class Row:
     mode: str
     """``inference`` or ``training``: a step with its backward pass and SGD"""
     way: str
-    """one of the known ways, or a peer, whose network is eager in NCHW"""
+    """one of the known ways, or a peer, whose network is eager in NCHW but for its settings"""
+    precision: str
+    """what the way computes in"""
     images_per_second: float
     """by wall time, median"""
     wall_ms: float
@@ -45,10 +58,12 @@ class Row:
     spread: float
     """interquartile range of the busy time over its median"""
     to_peer: float | None
-    """median ratio of busy times, the fastest peer's over this; None without peer"""
+    """median ratio of busy times, the fastest eager float32 peer's over this; None without peer"""
+    to_compiled: float | None
+    """the same of the fastest compiled peer, in this way's precision where there is one"""
     of_peak: float | None
-    """share of the machine's float32 peak: a large matrix product in the same rounds. A
-    training step counts as three forward passes"""
+    """share of the machine's peak in this precision: a large matrix product in the same rounds.
+    A training step counts as three forward passes"""
     of_floor: float | None
     """CPU time over that of the network's convolutions and linear layers alone; of a CPU"""
     gflops: float
@@ -82,11 +97,13 @@ def measure(
     runs = {way: make(way, model, images) for way in ways}
     comparable = set(runs)
     for peer in against:
-        net = peer_network(peer, name)
+        library, _, settings = peer.partition("+")
+        net = peer_network(library, name)
         if net is not None:
-            if share_weights(model, peer, net):
+            if share_weights(model, library, net):
                 comparable.add(peer)
-            runs[peer] = make("eager", net.to(device), images)
+            plain = make_step if train else make_plain
+            runs[peer] = plain(settings or "eager", net.to(device), images)
     differences: dict[str, float | None] = {}
     if not train:
         with torch.inference_mode():
@@ -95,11 +112,11 @@ def measure(
                 differences[way] = _difference(runs[way](), expected)
     cpu = images.device.type == "cpu"
     side = 1024 if cpu else 8192
-    matrix = torch.randn(side, side, device=device)
+    precisions = {precision_of(way) for way in runs}
     block = torch.randn(1 << (24 if cpu else 28), device=device)
     copied = torch.empty_like(block)
     yardsticks: dict[str, Callable[[], Any]] = {
-        "peak": lambda: matrix @ matrix,
+        **{f"peak {each}": product(each, side, device) for each in precisions},
         "copy": lambda: copied.copy_(block),
     }
     if cpu and not train:
@@ -108,7 +125,7 @@ def measure(
         runs | yardsticks, rounds, f"{name}, batch {batch}", device, inference=not train
     )
     # What the machine can do at best: nothing else may have run beside it.
-    peak = 2 * side**3 / least(times["peak"])
+    peak = {each: 2 * side**3 / least(times[f"peak {each}"]) for each in precisions}
     bandwidth = 2 * 4 * block.numel() / least(times["copy"])
     return _rows(
         name,
@@ -137,7 +154,9 @@ def measure_fresh(
 ) -> list[Row]:
     """The same with ``processes`` processes of its own for each way: with peak memory, without
     the machine's peak and the floor."""
-    ways += tuple(peer for peer in against if peer_network(peer, name) is not None)
+    ways += tuple(
+        peer for peer in against if peer_network(peer.partition("+")[0], name) is not None
+    )
     tasks = [Task(name, way, batch, size, torch.get_num_threads(), train, rounds) for way in ways]
     found = dict(zip(ways, in_turns(tasks, processes), strict=True))
     return _rows(
@@ -160,7 +179,7 @@ def _rows(
     device: str = "cpu",
     differences: dict[str, float | None] | None = None,
     memory: dict[str, float] | None = None,
-    peak: float | None = None,
+    peak: dict[str, float] | None = None,
     bandwidth: float | None = None,
     floor_times: Times | None = None,
 ) -> list[Row]:
@@ -168,9 +187,20 @@ def _rows(
     flops = counts.flops * batch * (3 if train else 1)
     weights = 4 * counts.params  # bytes, read once a batch
     intensity = counts.flops * batch / (weights + batch * (counts.memory_access - weights))
-    roof = min(intensity * bandwidth / peak, 1.0) if peak and bandwidth else None
-    peers = [way for way in times if way in PEERS]
-    reference = min(peers, key=lambda way: median(times[way]), default=None)
+
+    def roof(peak: float) -> float | None:
+        return min(intensity * bandwidth / peak, 1.0) if bandwidth else None
+
+    def fastest(ways: Iterable[str]) -> Times | None:
+        return min((times[way] for way in ways), key=median, default=None)
+
+    eager = fastest(way for way in times if way in PEERS)
+    compiled = [way for way in times if way.startswith(PEERS) and {*way.split("+")} & {*COMPILED}]
+
+    def fastest_compiled(precision: str) -> Times | None:
+        alike = [way for way in compiled if precision_of(way) == precision]
+        return fastest(alike or compiled)
+
     return [
         Row(
             model=resolve_name(name),
@@ -180,20 +210,24 @@ def _rows(
             device=device,
             mode="training" if train else "inference",
             way=way,
+            precision=precision,
             images_per_second=batch / statistics.median(wall for _, wall in spent),
             wall_ms=1e3 * statistics.median(wall for _, wall in spent),
             busy_ms=1e3 * median(spent),
             spread=spread([busy for busy, _ in spent]),
-            to_peer=ratio(times[reference], spent) if reference else None,
-            of_peak=flops / median(spent) / peak if peak else None,
+            to_peer=ratio(eager, spent) if eager else None,
+            to_compiled=ratio(alike, spent) if alike else None,
+            of_peak=flops / median(spent) / peak[precision] if peak else None,
             of_floor=ratio(spent, floor_times) if floor_times else None,
             gflops=counts.flops / 1e9,
             intensity=intensity,
-            roof=roof,
+            roof=roof(peak[precision]) if peak else None,
             peak_mib=memory[way] if memory else None,
             difference=differences.get(way) if differences else None,
         )
         for way, spent in times.items()
+        for precision in (precision_of(way),)
+        for alike in (fastest_compiled(precision),)
     ]
 
 
@@ -217,6 +251,22 @@ def _rounds(
                     if memory is not None:
                         memory[way] = torch.accelerator.max_memory_allocated() / 2**20
     return times, memory
+
+
+def product(precision: str, side: int, device: str) -> Callable[[], Any]:
+    """A product of two square matrices."""
+    if precision == "int8":
+        whole = torch.randint(-128, 128, (side, side), dtype=torch.int8, device=device)
+        return lambda: torch._int_mm(whole, whole)
+    matrix = torch.randn(side, side, device=device)
+    if precision not in ("float32", "tf32"):
+        matrix = matrix.to(getattr(torch, precision))
+
+    def run() -> None:
+        with float32_as("tf32" if precision == "tf32" else "ieee"):
+            matrix @ matrix
+
+    return run
 
 
 def floor(model: Network, images: Tensor) -> Callable[[], None]:
@@ -247,4 +297,4 @@ def floor(model: Network, images: Tensor) -> Callable[[], None]:
 
 def _difference(found: Any, expected: Any) -> float:
     a, b = (x if isinstance(x, Tensor) else x[0] for x in (found, expected))
-    return ((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item()
+    return ((a.float() - b).abs().max() / b.abs().max().clamp_min(1e-12)).item()

@@ -17,12 +17,13 @@ _COLUMNS: tuple[tuple[str, int, Callable[[Row], str]], ...] = (
     ("batch", 5, lambda row: str(row.batch)),
     ("size", 4, lambda row: str(row.size)),
     ("threads", 7, lambda row: str(row.threads)),
-    ("way", -24, lambda row: row.way),
+    ("way", -32, lambda row: row.way),
     ("images/s", 8, lambda row: f"{row.images_per_second:.1f}"),
     ("wall ms", 8, lambda row: f"{row.wall_ms:.1f}"),
     ("busy ms", 8, lambda row: f"{row.busy_ms:.1f}"),
     ("spread", 6, lambda row: f"{row.spread:.0%}"),
     ("to peer", 7, lambda row: _optional(row.to_peer, ".2f")),
+    ("to compiled", 11, lambda row: _optional(row.to_compiled, ".2f")),
     ("of peak", 7, lambda row: _optional(row.of_peak, ".0%")),
     ("of floor", 8, lambda row: _optional(row.of_floor, ".2f")),
     ("peak MiB", 8, lambda row: _optional(row.peak_mib, ".0f")),
@@ -90,8 +91,12 @@ def _roofline(rows: list[Row], path: Path) -> None:
         columns.setdefault((row.model, row.batch, row.intensity), []).append(row)
     figure = Figure(figsize=(max(8, 0.18 * len(columns) + 1), 6.5))
     axes = figure.add_axes((0.1, 0.09, 0.87, 0.59))
-    roof = sorted({(row.intensity, row.roof) for row in rows if row.roof is not None})
-    axes.plot(*zip(*roof, strict=True), color="black", label="roof: matrix product and copy")
+    for precision in dict.fromkeys(row.precision for row in rows):
+        roof = sorted(
+            {(r.intensity, r.roof) for r in rows if r.roof is not None and r.precision == precision}
+        )
+        label = f"roof of {precision}: matrix product and copy"
+        axes.plot(*zip(*roof, strict=True), color="black", linewidth=1, label=label)
     for way in dict.fromkeys(row.way for row in rows):
         dots = [row for row in rows if row.way == way]
         axes.scatter([d.intensity for d in dots], [d.of_peak or 0.0 for d in dots], s=16, label=way)
@@ -109,7 +114,7 @@ def _roofline(rows: list[Row], path: Path) -> None:
             fontsize=7,
             arrowprops={"arrowstyle": "-", "color": "0.8", "linewidth": 0.5, "relpos": (0.5, 0)},
         )
-    axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte", ylabel="share of float32 peak")
+    axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte", ylabel="share of the peak")
     axes.legend(fontsize=7, loc="lower right")
     figure.savefig(path)
 

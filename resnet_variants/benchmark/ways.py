@@ -3,75 +3,113 @@
 from __future__ import annotations
 
 import copy
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..deploy import BACKENDS, float32_as, optimize_for_inference
+from ..deploy import BACKENDS, PRECISIONS, float32_as, optimize_for_inference
+from ..deploy.backends.inductor import with_frozen_weights
+from ..deploy.devices import DEVICES
 from ..network import Network
 from ..registry import resolve_name
 
 PEERS = ("timm", "torchvision", "pytorchcv")
 EAGER = ("eager", "channels_last")
-INT8 = ("int8-onnxruntime", "int8-openvino")
-BFLOAT16 = ("bfloat16-torch", "bfloat16-openvino")
-DEPLOYED = (
-    *EAGER,
-    *(name for name in BACKENDS if "cpu" in BACKENDS[name].devices),
-    *BFLOAT16,
-    *INT8,
-)
-ON_GPU = tuple(
-    f"{precision}-{name}"
-    for name in BACKENDS
-    if "cuda" in BACKENDS[name].devices
-    for precision in BACKENDS[name].precisions
-)
-# Of training and of accelerators: settings, of which a way can join several with +
+
+
+def _deployed(device: str) -> tuple[str, ...]:
+    """The ways of ``optimize_for_inference``: PRECISION-BACKEND; on a CPU the back end alone is
+    its float32."""
+    return tuple(
+        name if (device, precision) == ("cpu", "float32") else f"{precision}-{name}"
+        for name in BACKENDS
+        if device in BACKENDS[name].devices
+        for precision in BACKENDS[name].precisions
+        if precision in DEVICES[device]
+    )
+
+
+ON_CPU, ON_GPU = (*EAGER, *_deployed("cpu")), _deployed("cuda")
+# Settings of a plain network, of which a way can join several with +: of training, of
+# accelerators, of peers
 SETTINGS = (*EAGER, "bfloat16", "inductor")
 ACCELERATOR_SETTINGS = ("tf32", "cudagraphs")
 TRAINING_SETTINGS = ("checkpointing",)
+INFERENCE_SETTINGS = ("float16",)
+COMPILED = ("inductor", "cudagraphs")
 
 Run = Callable[[], Any]
+
+
+def settings_of(device: str, train: bool) -> tuple[str, ...]:
+    """Those of a plain network."""
+    return (
+        *SETTINGS,
+        *(() if torch.device(device).type == "cpu" else ACCELERATOR_SETTINGS),
+        *(TRAINING_SETTINGS if train else INFERENCE_SETTINGS),
+    )
 
 
 def known_ways(device: str, train: bool) -> tuple[str, ...]:
     """The ways of inference on a CPU, or the settings of others."""
     cpu = torch.device(device).type == "cpu"
     if cpu and not train:
-        return DEPLOYED
-    return (
-        *SETTINGS,
-        *(() if cpu else ACCELERATOR_SETTINGS),
-        *(() if cpu or train else ON_GPU),
-        *(TRAINING_SETTINGS if train else ()),
+        return ON_CPU
+    return (*settings_of(device, train), *(() if cpu or train else ON_GPU))
+
+
+def precision_of(way: str) -> str:
+    """What a way, ours or a peer's, computes in."""
+    parts = {*way.split("+"), way.partition("-")[0]}
+    return next((each for each in PRECISIONS if each in parts), "float32")
+
+
+def ways_in(precision: str, device: str) -> tuple[str, ...]:
+    """What is installed of the back ends that ``auto`` tries in a precision."""
+    names = (each for each in (ON_CPU if device == "cpu" else ON_GPU) if each not in EAGER)
+    found = ((name, BACKENDS[name.rpartition("-")[2]]) for name in names)
+    return tuple(
+        name
+        for name, backend in found
+        if precision_of(name) == precision and backend.automatic and backend.installed()
+    )
+
+
+def peers_in(precision: str, peers: Iterable[str], device: str) -> tuple[str, ...]:
+    """Each peer eager and compiled in a precision; nothing for int8, which they do not offer."""
+    if precision == "int8":
+        return ()
+    settings = [precision] if precision != "float32" else []
+    layout = ["channels_last"] if precision in ("float16", "bfloat16") else []
+    compiled = "inductor" if device == "cpu" else "cudagraphs"
+    return tuple(
+        "+".join((peer, *layout, *settings, *more)) for peer in peers for more in ((), (compiled,))
     )
 
 
 def make_way(way: str, model: Network, images: Tensor) -> Run:
     """Inference by one of the known ways; the network itself stays as it is."""
-    if way in ON_GPU:
-        precision, _, backend = way.partition("-")
-        deployed = optimize_for_inference(model, images, backend, precision=precision, rounds=1)
-        return partial(deployed, images)
-    if images.device.type != "cpu":
-        return _with_settings(way, model, images, _infer)
-    if way == "eager":
-        return partial(model, images)
-    if way == "channels_last":
-        return partial(_channels_last(model), images.contiguous(memory_format=torch.channels_last))
-    if way in INT8:
-        return partial(_int8(way.removeprefix("int8-"), model, images), images)
-    precision = "bfloat16" if way in BFLOAT16 else "float32"
-    backend = way.removeprefix("bfloat16-")
-    deployed = optimize_for_inference(model, images, backend, precision=precision, rounds=1)
+    if way in EAGER or (way not in ON_CPU and way not in ON_GPU):
+        return make_plain(way, model, images)
+    precision, _, backend = way.rpartition("-")
+    deployed = optimize_for_inference(
+        model,
+        images,
+        backend,
+        precision=precision or "float32",
+        calibration=images if precision == "int8" else None,
+        rounds=1,
+    )
     return partial(deployed, images)
+
+
+def make_plain(settings: str, model: nn.Module, images: Tensor) -> Run:
+    """Inference by a plain network under settings."""
+    return _with_settings(settings, copy.deepcopy(model), images, _infer)
 
 
 def make_step(way: str, model: nn.Module, images: Tensor) -> Run:
@@ -82,10 +120,16 @@ def make_step(way: str, model: nn.Module, images: Tensor) -> Run:
 def _with_settings(
     way: str, model: nn.Module, images: Tensor, make: Callable[[nn.Module, Run], Run]
 ) -> Run:
-    """What ``make`` makes of the network and of its forward pass, under the settings of a way."""
-    settings = way.split("+")
+    """What ``make`` makes of the network and of its forward pass, under the settings of a way.
+
+    For inference a network in half precision has its weights in it; training has autocast.
+    """
+    settings, kind, train = way.split("+"), images.device.type, make is _train
+    half = next((each for each in ("float16", "bfloat16") if each in settings), None)
+    if half and not train:
+        model, images = model.to(getattr(torch, half)), images.to(getattr(torch, half))
     if "channels_last" in settings:
-        model = _channels_last(model)
+        model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     if "checkpointing" in settings:
         assert isinstance(model, Network)
@@ -95,10 +139,11 @@ def _with_settings(
         call = torch.compile(model, mode="reduce-overhead")
     elif "inductor" in settings:
         call = torch.compile(model)
-    kind, bfloat16 = images.device.type, "bfloat16" in settings
+        if kind == "cpu" and not train:
+            call = with_frozen_weights(call)
 
     def forward() -> Any:
-        with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(kind, torch.bfloat16, enabled=bool(half and train)):
             return call(images)
 
     run = make(model, forward)
@@ -128,23 +173,6 @@ def _train(model: nn.Module, forward: Run) -> Run:
             optimizer.zero_grad()
 
     return step
-
-
-def _channels_last(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).to(memory_format=torch.channels_last)
-
-
-def _int8(backend: str, model: Network, images: Tensor) -> Callable[[Tensor], Tensor]:
-    """Static int8 whose ranges are those of the images that are timed."""
-    from ..export import FORMATS
-    from ..quantize import quantize
-
-    form = FORMATS["onnx" if backend == "onnxruntime" else backend]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"int8{form.suffix}"
-        quantize(model, images, path)
-        load = form.load(path)
-    return lambda x: load(x.contiguous())[0]
 
 
 def peer_network(peer: str, name: str) -> nn.Module | None:

@@ -12,8 +12,9 @@ import torch
 from ..benchmark import report
 from ..benchmark.fresh import KEEP
 from ..benchmark.measure import Row, measure, measure_fresh
-from ..benchmark.ways import EAGER, PEERS, known_ways
+from ..benchmark.ways import EAGER, PEERS, known_ways, peers_in, settings_of, ways_in
 from ..choices import check_choice
+from ..deploy.devices import PRECISIONS, check_precision
 
 
 def benchmark(
@@ -24,6 +25,7 @@ def benchmark(
     size: tuple[int, ...] = (224,),
     threads: tuple[int, ...] = (),
     ways: tuple[str, ...] = (),
+    precision: tuple[str, ...] = (),
     against: tuple[str, ...] = (),
     train: bool = False,
     fresh: int = 0,
@@ -41,13 +43,16 @@ def benchmark(
         batch: batch sizes
         size: sides of the images
         threads: numbers of torch's threads; its own by default
-        ways: eager, channels_last, torch, inductor, onnxruntime, openvino, int8-onnxruntime,
-            int8-openvino. With --train or --device settings, of which + joins several: eager,
-            channels_last, bfloat16, inductor; with --train checkpointing, too; on a GPU tf32 and
-            cudagraphs, and eager is exact float32. By default eager, channels_last and, on a
-            CPU, torch. With --fresh each also as WAY+keep, which keeps freed memory in the
-            process
-        against: peers that have the network: timm, torchvision, pytorchcv
+        ways: eager, channels_last, torch, inductor, onnxruntime, openvino, bfloat16-torch,
+            int8-onnxruntime, int8-openvino. With --train or --device settings, of which + joins
+            several: eager, channels_last, bfloat16, inductor; with --train checkpointing, too; on
+            a GPU tf32, float16 and cudagraphs, and eager is exact float32. By default eager,
+            channels_last and, on a CPU, torch. With --fresh each also as WAY+keep, which keeps
+            freed memory in the process
+        precision: float32, bfloat16, int8, on a GPU tf32 and float16: adds the back ends that are
+            installed (but compilers) in each, and the peers eager and compiled in it
+        against: peers that have the network: timm, torchvision, pytorchcv; each also with
+            settings, as in timm+channels_last+bfloat16+inductor
         train: training steps, not inference
         fresh: that many processes of its own for each way, for peak memory and WAY+keep; 0: all
             ways in this process, beside the machine's peak and the network's floor
@@ -59,7 +64,14 @@ def benchmark(
     """
     kind = _checked_device(device, fresh)
     known = known_ways(kind, train)
-    ways = ways or (EAGER if train or kind != "cpu" else (*EAGER, "torch"))
+    for name in precision:
+        check_choice("precision", name, PRECISIONS)
+        check_precision(name, kind)
+    if precision and train:
+        raise ValueError("--precision is that of inference; for training name --ways bfloat16.")
+    ways = ways or (EAGER if train or kind != "cpu" or precision else (*EAGER, "torch"))
+    added = (way for each in precision for way in ways_in(each, kind))
+    ways = tuple(dict.fromkeys((*ways, *added)))
     of_settings = train or kind != "cpu"
     for way in ways:
         plain = way.removesuffix(KEEP)
@@ -67,8 +79,13 @@ def benchmark(
             check_choice("ways", setting, known)
         if way.endswith(KEEP) and not fresh:
             raise ValueError(f"ways={way!r} sets the whole process's allocator: it needs --fresh.")
-    for peer in against:
+    added = (peer for each in precision for peer in peers_in(each, against, kind))
+    against = tuple(dict.fromkeys((*against, *added)))
+    for way in against:
+        peer, *settings = way.split("+")
         check_choice("against", peer, PEERS)
+        for setting in settings:
+            check_choice("against", setting, settings_of(kind, train=False))
         if importlib.util.find_spec(peer) is None:
             raise ImportError(f"against={peer!r} needs {peer}: pip install {peer}.")
     rows: list[Row] = []

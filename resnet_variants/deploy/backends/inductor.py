@@ -3,6 +3,7 @@ and recorded as CUDA graphs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,16 +26,20 @@ def _prepare(
 
 
 def _on_cpu(model: Network, example: Tensor, precision: str) -> Run:
-    import torch._inductor.config as inductor
-
     net: Any = model
     if precision != "float32":
         net = pack(model, example, dtype=type_of(precision), target="compiler")
-    net = torch.compile(net, dynamic=True)
+    frozen = with_frozen_weights(torch.compile(net, dynamic=True))
+    return lambda images: frozen(images.contiguous(memory_format=torch.channels_last))
+
+
+def with_frozen_weights(compiled: Callable[..., Any]) -> Run:
+    """A network from ``torch.compile`` whose weights are taken as constants."""
+    import torch._inductor.config as inductor
 
     def run(images: Tensor) -> Any:
         with inductor.patch(freezing=True), torch.no_grad():
-            return net(images.contiguous(memory_format=torch.channels_last))
+            return compiled(images)
 
     return run
 

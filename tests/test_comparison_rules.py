@@ -152,7 +152,7 @@ def test_the_trial_of_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(gates)) == 10 and gates[0] is None
     assert (trials[0].recipe, trials[0].max_seeds) == (PRESETS["gate_trial"], 100)
     assert [each.label for each in trials[1].variants()] == [
-        "resnet56_cifar attention=None", "resnet56_cifar attention=bam",
+        "resnet56_cifar attention=none", "resnet56_cifar attention=bam",
     ]  # fmt: skip
     assert trials[1].recipe.epochs == 8
 

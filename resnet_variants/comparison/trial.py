@@ -203,7 +203,7 @@ TRIALS: dict[str, dict[str, Any]] = {
         "networks": ("resnet20_cifar",),
         "vary": {
             "attention": (
-                None, "se", "eca", "ssa", "salient", "cbam", "gc", "coordinate", "triplet", "simam",
+                "none", "se", "eca", "ssa", "salient", "cbam", "gc", "coordinate", "triplet", "simam",
             )
         },
         "max_seeds": 100,

@@ -149,7 +149,7 @@ def test_the_trial_of_gates(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(DoneError):
             main(["compare", *words, "--preset", "gate_trial", "--max-hours", "5"])
     gates = [each.config.attention for each in trials[0].variants()]
-    assert len(set(gates)) == 10 and gates[0] is None
+    assert len(set(gates)) == 10 and gates[0] == "none"
     assert (trials[0].recipe, trials[0].max_seeds) == (PRESETS["gate_trial"], 100)
     assert [each.label for each in trials[1].variants()] == [
         "resnet56_cifar attention=none", "resnet56_cifar attention=bam",

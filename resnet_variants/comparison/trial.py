@@ -197,18 +197,15 @@ _NO_AXES = {
 }
 
 
+_GATES = ("none", "se", "eca", "ssa", "salient", "cbam", "gc", "coordinate", "triplet", "simam")
 # What `compare --preset` takes beside a recipe of this name where the command says nothing else.
 TRIALS: dict[str, dict[str, Any]] = {
     "gate_trial": {
         "networks": ("resnet20_cifar",),
-        "vary": {
-            "attention": (
-                "none", "se", "eca", "ssa", "salient", "cbam", "gc", "coordinate", "triplet", "simam",
-            )
-        },
+        "vary": {"attention": _GATES},
         "max_seeds": 100,
     }
-}  # fmt: skip
+}
 
 
 def _shown(value: Any) -> str:

@@ -25,6 +25,7 @@ from .drop_path import DropPath
 from .gates import ChannelGate, Gate, register_attention
 from .head import Head
 from .layers import ConvNormAct, FrozenBatchNorm2d, GroupNorm, conv2d, linear, skip_init
+from .repvgg import RepConv
 from .res2net import Res2Conv
 from .residual import BasicUnit, Bottleneck, ResidualUnit
 from .selective_kernel import SelectiveKernel
@@ -70,6 +71,7 @@ __all__ = [
     "PadShortcut",
     "PlainConv",
     "Projection",
+    "RepConv",
     "Res2Conv",
     "ResidualUnit",
     "SEVar1",

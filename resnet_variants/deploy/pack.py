@@ -14,8 +14,9 @@ from ..blocks.attention_module import Mask, MixedMask
 from ..blocks.inception import ScaledResidual
 from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActivation
+from ..blocks.repvgg import RepConv
 from ..blocks.shuffle import ShuffleUnit
-from .branches import MergedBranches
+from .branches import MergedBranches, sum_branches
 from .convolutions import FUSABLE, fastest
 from .folding import as_conv, folds_into
 from .gpu import GpuConv, MaxPool
@@ -34,7 +35,8 @@ def pack(
     """A copy of a network for inference on a CPU or an NVIDIA GPU; the network stays as it is.
 
     Batch normalisation is folded into the convolution before it, channel shuffles into the
-    weights beside them, and parallel convolutions of one input become one. On a GPU, and in
+    weights beside them, and parallel convolutions of one input become one (also by addition:
+    ``conv="repvgg"``). On a GPU, and in
     float32 on a CPU where torch has oneDNN, convolutions are packed, each in the form that is
     fastest for the sizes that ``example`` gives it (``measure=False``: the direct form), with the
     activation in the same pass and the addition of a residual unit, too. Any batch and image size
@@ -131,6 +133,8 @@ def _fold(module: nn.Module) -> None:
     if isinstance(module, ConvNormAct):
         if folds_into(module.conv, module.norm):
             module.norm = nn.Identity()
+    elif isinstance(module, RepConv):
+        sum_branches(module)
     elif isinstance(module, Mask):
         between = module.linear[2]
         if isinstance(between, PreActivation) and folds_into(module.linear[1], between.norm):

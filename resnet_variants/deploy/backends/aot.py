@@ -10,6 +10,7 @@ from torch import Tensor
 from ...export import export_program
 from ...export.formats import outputs
 from ...network import Network
+from ..branches import summed
 from .base import BACKENDS, Backend, Outputs, through_files
 
 _NAME = "network.pt2"
@@ -22,7 +23,8 @@ def _write(
 
     with torch.no_grad(), inductor.config.patch(freezing=True):
         # Traced at sizes of its own: an example's, of a batch of 1 say, would be taken as fixed.
-        inductor.aoti_compile_and_package(export_program(model), package_path=str(folder / _NAME))
+        program = export_program(summed(model))
+        inductor.aoti_compile_and_package(program, package_path=str(folder / _NAME))
 
 
 def _load(folder: Path, precision: str) -> Outputs:

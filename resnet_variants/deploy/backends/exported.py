@@ -11,6 +11,7 @@ from ...export import FORMATS
 from ...export.formats import load_openvino
 from ...network import Network
 from ...quantize import quantize
+from ..branches import summed
 from .base import BACKENDS, Backend, Outputs, through_files
 
 
@@ -22,7 +23,7 @@ def _write(
     calibration: Tensor | None,
     folder: Path,
 ) -> None:
-    path = _path(to, folder)
+    model, path = summed(model), _path(to, folder)
     if precision == "int8":
         assert calibration is not None
         quantize(model, calibration, path)

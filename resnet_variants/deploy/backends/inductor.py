@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...network import Network
+from ..branches import summed
 from ..captured import Captured
 from ..devices import float32_as
 from ..pack import pack
@@ -26,7 +27,7 @@ def _prepare(
 
 
 def _on_cpu(model: Network, example: Tensor, precision: str) -> Run:
-    net: Any = model
+    net: Any = summed(model)
     if precision != "float32":
         net = pack(model, example, dtype=type_of(precision), target="compiler")
     frozen = with_frozen_weights(torch.compile(net, dynamic=True))

@@ -26,6 +26,7 @@ AXES: dict[str, list[Any]] = {
     "base_width": [64, 32],
     "attention": [None, *ATTENTION],
     "attention_at": list(ATTENTION_AT),
+    "attention_every": [1, 2],
     "output_stride": [8, 16, 32],
     "norm_layer": ["batchnorm", "groupnorm"],
     "act_layer": ["relu", "silu"],
@@ -49,8 +50,8 @@ def test_pair(first: str, second: str) -> None:
     built = 0
     for values in product(AXES[first], AXES[second]):
         changes: dict[str, Any] = dict(zip((first, second), values, strict=True))
-        if changes.get("attention_at", "standard") != "standard":
-            changes.setdefault("attention", "se")  # a position needs a gate
+        if changes.get("attention_at", "standard") != "standard" or "attention_every" in changes:
+            changes.setdefault("attention", "se")  # a place needs a gate
         try:
             config = ResNetConfig(
                 layers=(2, 1, 1), widths=(16, 16, 32), stem_width=16, num_classes=4, **changes

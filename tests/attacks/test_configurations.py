@@ -151,8 +151,10 @@ VALID: dict[str, list[Any]] = {
     "stem": ["conv7", "deep", "conv3", "cifar", "imagenet"], "stem_width": [None, 16, 32],
     "stem_pool": ["max", "none", "max_ceil"], "shortcut": ["conv", "avg", "max", "pad"],
     "stride_in": ["conv1"], "stride_with": ["avg_after", "avg_before"], "base_width": [32, 128],
-    "attention": ["se", "eca", "ssa", ("se", None, "eca", None)], "conv": ["res2net", "plain"],
-    "attention_at": ["inner", "pre", "post", "identity"], "groups": [2, 4, 8], "width": [0.5, 2.0],
+    "attention": ["se", "eca", "ssa", ("se", None, "eca", None)],
+    "attention_at": ["inner", "pre", "post", "identity", "between"],
+    "attention_every": [2, 3, (1, 2, 1), (1, 2, 3, 1)],
+    "conv": ["res2net", "repvgg", "plain"], "groups": [2, 4, 8], "width": [0.5, 2.0],
     "mask": ["channel", "spatial"], "learning": ["naive"], "shuffle_at": ["before", "start"],
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from resnet_variants import create_model
 from resnet_variants.blocks import ConvNormAct
 from resnet_variants.deploy import BACKENDS, Backend, DeployReport, optimize_for_inference, pack
 from resnet_variants.deploy.branches import MergedBranches
-from resnet_variants.deploy.convolutions import PackedConv, WinogradConv, _forms
+from resnet_variants.deploy.cpu import PackedConv, WinogradConv, _forms
 from resnet_variants.deploy.race import race
 from resnet_variants.deploy.units import ShuffledStage
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..deploy import float32_as
-from ..deploy.convolutions import PackedConv
+from ..deploy.cpu import PackedConv
 from ..factory import create_model
 from ..network import Network
 from ..profiling import profile

@@ -14,7 +14,7 @@ from ..blocks.inception import Concat, Inception
 from ..blocks.layers import ConvNormAct
 from ..blocks.repvgg import RepConv
 from ..network import Network
-from .convolutions import FUSABLE
+from .cpu import FUSABLE
 from .folding import as_conv, folds_into
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .convolutions import join_groups
+from .cpu import join_groups
 from .passes import depthwise, finish, pointwise
 
 TILES = ((64, 64, 64), (128, 128, 32), (128, 128, 64))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..blocks.gates import Gate
 from ..capture import CudaGraph
-from .convolutions import Fast
+from .cpu import Fast
 from .forms import FORMS, Geometry, Use, Weights
 from .gated import InputGate, gate_of_input
 from .passes import finish, max_pool

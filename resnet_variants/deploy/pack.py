@@ -17,7 +17,7 @@ from ..blocks.preactivation import PreActivation
 from ..blocks.repvgg import RepConv
 from ..blocks.shuffle import ShuffleUnit
 from .branches import MergedBranches, sum_branches
-from .convolutions import FUSABLE, fastest
+from .cpu import FUSABLE, fastest
 from .folding import as_conv, folds_into
 from .gpu import GpuConv, MaxPool
 from .units import FusedUnit, ShuffledStage, absorb_activation, absorb_scale

@@ -14,7 +14,7 @@ from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActUnit
 from ..blocks.residual import BasicUnit, Bottleneck, ResidualUnit
 from ..blocks.shuffle import ShuffleUnit
-from .convolutions import Fast
+from .cpu import Fast
 
 Unit = BasicUnit | Bottleneck | PreActUnit | ShuffleUnit | ScaledResidual | ResidualInception
 

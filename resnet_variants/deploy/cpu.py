@@ -64,13 +64,20 @@ class PackedConv(Fast):
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._convolve(x, self.act)
+
+    def _convolve(self, x: Tensor, act: str) -> Tensor:
         return torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.args, self.act, [], ""
+            x, self.weight, self.bias, *self.args, act, [], ""
         )
 
     def add(self, x: Tensor, other: Tensor, *, relu: bool, entry: Tensor | None = None) -> Tensor:
         """As ``Fast.add``."""
         x = x if entry is None else x * entry
+        if other.shape[2] == other.shape[3] == 1:
+            # torch 2.11 cannot add to maps of one place: "could not create a memory"
+            y = self._convolve(x, "none").add_(other)
+            return y.relu_() if relu else y
         return torch.ops.mkldnn._convolution_pointwise.binary(
             x,
             other,

@@ -56,6 +56,9 @@ NAMES = [
     ("resnet20_cifar", "kuangliu", {"layer2.0.bn1.bias": (32,), "linear.weight": (10, 64)}),
     ("ran92", "caffe_ran", {"AttentionB_2/mask/linear_1/bn.weight": (512,)}),
     ("sknet101", "caffe_sknet", {"conv4_23/B_fc2.weight": (1024, 32, 1, 1)}),
+    ("cbam_resnet18", "attention_module", {"layer4.1.cbam.ChannelGate.mlp.3.bias": (512,)}),
+    ("bam_resnet50", "attention_module", {"bam3.channel_att.gate_c.gate_c_bn_1.bias": (64,)}),
+    ("fcaresnet34", "fcanet", {"layer2.0.att.fc.2.weight": (128, 8)}),
     ("ssaresnet50", "salientnet", {"layer1.0.Salient.bn.weight": (1,)}),
 ]
 
@@ -79,6 +82,11 @@ TRAVELLERS: list[tuple[str, dict[str, Any]]] = [
     ("scnet50", SMALL),
     ("salientresnet50", SMALL),
     ("ssaresnet50", SMALL),
+    ("cbam_resnet50", SMALL),
+    ("bam_resnet50", SMALL),
+    ("fcaresnet50", SMALL),
+    ("triplet_resnet50", SMALL),
+    ("gcnet_resnet50", SMALL),
     ("regnety_002", {"num_classes": 5}),
     ("shufflenet_v2_x0_5", {"num_classes": 5}),
     ("shufflenet_v2_x0_5_megvii", {"num_classes": 5}),

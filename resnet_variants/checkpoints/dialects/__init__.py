@@ -28,6 +28,9 @@ for _dialect in (
         authors.SALIENTNET,
         extra=authors.SALIENTNET_EXTRA,
     ),
+    Dialect("attention_module", "Jongchan/attention-module", authors.ATTENTION_MODULE),
+    Dialect("fcanet", "cfzd/FcaNet", authors.FCANET, extra=authors.FCANET_EXTRA),
+    Dialect("triplet", "landskape-ai/triplet-attention", authors.TRIPLET),
     Dialect("megvii", "megvii-model/ShuffleNet-Series", authors.MEGVII),
     Dialect(
         "kuangliu", "kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10", authors.KUANGLIU

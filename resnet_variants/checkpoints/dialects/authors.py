@@ -72,6 +72,65 @@ head.fc = linear
 """
 )
 
+# CBAM is in every unit, BAM behind each stage but the last.
+ATTENTION_MODULE = (
+    """
+[resnet: attention=cbam]
+in stages.{s}.{b}.attention. = layer{s+1}.{b}.cbam.
+channel.fc1 = ChannelGate.mlp.1
+channel.fc2 = ChannelGate.mlp.3
+spatial.conv = SpatialGate.spatial.conv
+spatial.norm = SpatialGate.spatial.bn
+[resnet: attention=bam attention_at=between]
+in stages.{s}.{b}.attention. = bam{s+1}.
+fc1 = channel_att.gate_c.gate_c_fc_0
+norm = channel_att.gate_c.gate_c_bn_1
+fc2 = channel_att.gate_c.gate_c_fc_final
+map.0 = spatial_att.gate_s.gate_s_conv_reduce0
+map.1 = spatial_att.gate_s.gate_s_bn_reduce0
+map.3 = spatial_att.gate_s.gate_s_conv_di_0
+map.4 = spatial_att.gate_s.gate_s_bn_di_0
+map.6 = spatial_att.gate_s.gate_s_conv_di_1
+map.7 = spatial_att.gate_s.gate_s_bn_di_1
+map.9 = spatial_att.gate_s.gate_s_conv_final
+"""
+    + shared.STEM
+    + shared.UNIT
+    + shared.SHORTCUT
+    + shared.FC
+)
+
+FCANET = (
+    """
+[resnet: attention=fca]
+stages.{s}.{b}.attention.fc1 = layer{s+1}.{b}.att.fc.0
+stages.{s}.{b}.attention.fc2 = layer{s+1}.{b}.att.fc.2
+"""
+    + shared.STEM
+    + shared.UNIT
+    + shared.SHORTCUT
+    + shared.FC
+)
+# The cosines, which are made where the map is here
+FCANET_EXTRA = r"layer\d+\.\d+\.att\.dct_layer\.weight"
+
+TRIPLET = (
+    """
+[resnet: attention=triplet]
+in stages.{s}.{b}.attention. = layer{s+1}.{b}.triplet_attention.
+columns.conv = ChannelGateH.spatial.conv
+columns.norm = ChannelGateH.spatial.bn
+rows.conv = ChannelGateW.spatial.conv
+rows.norm = ChannelGateW.spatial.bn
+places.conv = SpatialGate.spatial.conv
+places.norm = SpatialGate.spatial.bn
+"""
+    + shared.STEM
+    + shared.UNIT
+    + shared.SHORTCUT
+    + shared.FC
+)
+
 MEGVII = """
 [shufflenet_v1|shufflenet_v2]
 stem.convs.0.conv = first_conv.0

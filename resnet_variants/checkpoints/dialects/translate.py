@@ -16,6 +16,7 @@ else can differ stands in brackets, or theirs are several::
 
     head.fc.bias = (zero)                       they have none: it must be zero
     attention.fc1 = se.fc1 (1x1)                theirs is a 1x1 convolution of the same matrix
+    norm = ln (places)                          theirs has a row and a column of one place
     conv1.conv = conv1_a + conv1_b              ours are theirs one behind the other
 """
 
@@ -64,6 +65,8 @@ class Pair:
             return []
         if self.how == "1x1" and tensor.ndim == 2:
             tensor = tensor[:, :, None, None]
+        if self.how == "places":
+            tensor = tensor[:, None, None]
         if len(self.theirs) == 1 or not tensor.ndim:
             return [tensor] * len(self.theirs)
         return [part.clone() for part in tensor.chunk(len(self.theirs))]

@@ -28,7 +28,7 @@ RIGHT = (2, 3, 6, 7, 9)
 
 def rows() -> list[list[str]]:
     """A row for each gate."""
-    latency, papers = _read("gates_latency.json")["gates"], _read("gates_accuracies.json")
+    latency, papers = _read("gates_latency.json")["gates"], _read("gates_accuracies.json")["gates"]
     trial = _read("comparison/all_gates/report.json")["controls"]
     won = {each["name"].removeprefix("resnet8 "): each["difference"] for each in trial}
     found = []
@@ -36,13 +36,20 @@ def rows() -> list[list[str]]:
         facts, times = gate_facts(name), latency[name]
         made = [f"`{name}`", *row(facts)[1:]]
         measured = [f"{100 * (times[form]['ratio'] - 1):+.0f} %" for form in ("eager", "deployed")]
-        paper = "-"
-        if name in papers:
-            top1, plain, where = papers[name]
-            paper = f"{top1:.2f} ({plain:.2f}) {where}"
+        paper = "; ".join(_told(*each) for each in papers.get(name, [])) or "-"
         points = f"{won[name]['mean']:+.1f} [{won[name]['low']:+.1f}, {won[name]['high']:+.1f}]"
         found.append([*made, *measured, paper, points, facts.summary])
     return found
+
+
+def _told(top1: float, plain: float | None, source: str) -> str:
+    return f"{top1:.2f}{'' if plain is None else f' ({plain:.2f})'} {source}"
+
+
+def sources() -> str:
+    """Whose accuracies they are, and what is known of the recipe."""
+    told = _read("gates_accuracies.json")["sources"]
+    return "\n".join(f"- {name}: {where}." for name, where in told.items())
 
 
 def machine() -> str:

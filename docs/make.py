@@ -62,6 +62,7 @@ def rewritten(page: Path, count: Count = counted) -> str:
                 "families": families_table,
                 "gates": lambda: _table(gates_table.HEAD, gates_table.rows(), gates_table.RIGHT),
                 "machine": gates_table.machine,
+                "sources": gates_table.sources,
             }[kind]()
         return f"{begin}\n{body}\n\n{end}"
 

@@ -49,9 +49,6 @@ def test_traceable_and_on_meta(name: str) -> None:
     assert gate.to("meta")(x.to("meta")).shape == x.shape
 
 
-# What starts as the identity says so: a gate that multiplies with one, or adds nothing.
-
-
 @pytest.mark.parametrize(
     ("name", "args", "message"),
     [
@@ -68,10 +65,6 @@ def test_traceable_and_on_meta(name: str) -> None:
 def test_wrong_arguments(name: str, args: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ATTENTION[name](32, **args)
-
-
-# Parameters of ResNet-50 with the gate in millions, to the digits that the papers' tables print:
-# CBAM's is checked against the published count, the others keep what this library counts.
 
 
 def _network(gate: str) -> Network:

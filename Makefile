@@ -1,7 +1,8 @@
 # `make demo` and `make test` set up what they need in .venv, once. They take any Python 3.11 to
 # 3.13 on the PATH; `make test PYTHON=python3.12` chooses one. Without a GPU a smaller torch does:
 # `make test PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`. `make test TORCH=2.11` tests
-# with that release of torch, in an environment of its own. CI takes the releases that
+# with that release of torch, in an environment of its own, and enters what passed in
+# docs/versions.json, the README's table. CI takes the releases that
 # requirements/ci.txt names; `make lock` writes it anew, with today's, for a change of its own.
 
 VENV := .venv$(addprefix -torch,$(TORCH))
@@ -40,7 +41,7 @@ demo: $(VENV)/.demo
 	$(BIN)/resnet-variants explain ssaresnet20_cifar runs/demo/photo.png --out runs/demo/looks_at
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(if $(TORCH),$(if $(ARGS),,--versions docs/versions.json)) $(ARGS)
 
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest -m clients tests/test_clients.py $(ARGS)

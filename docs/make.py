@@ -35,6 +35,7 @@ from resnet_variants.zoo.entry import Entry  # noqa: E402
 FAMILIES = ROOT / "docs" / "families"
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("README", "gates")]
 PAGES += sorted(FAMILIES.glob("*.md"))
+README = ROOT / "README.md"
 PART = re.compile(r"(<!-- (\w+)([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Count = Callable[[Entry], tuple[int, int]]  # parameters, MACs
@@ -63,6 +64,7 @@ def rewritten(page: Path, count: Count = counted) -> str:
                 "gates": lambda: _table(gates_table.HEAD, gates_table.rows(), gates_table.RIGHT),
                 "machine": gates_table.machine,
                 "sources": gates_table.sources,
+                "versions": versions_table,
             }[kind]()
         return f"{begin}\n{body}\n\n{end}"
 
@@ -124,6 +126,15 @@ def _changes(config: NetworkConfig) -> str:
         if getattr(config, each.name) != getattr(plain, each.name)
     }
     return " ".join(f"`{name}={value}`" for name, value in changed.items())
+
+
+def versions_table() -> str:
+    """What the default tests gave with each release, as tests/versions.py entered it."""
+    head = ["Python", "torch", "torchvision", "passed", "failed", "on", "date"]
+    names = ["python", "torch", "torchvision", "passed", "failed", "system", "date"]
+    found = json.loads((ROOT / "docs" / "versions.json").read_text())
+    rows = [[f"{row[n]:,}" if n == "passed" else str(row[n]) for n in names] for row in found]
+    return _table(head, rows, right=(3, 4))
 
 
 @cache
@@ -226,7 +237,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only say what is out of date")
     options = parser.parse_args()
     stale = []
-    for page in [each.resolve() for each in options.pages] or PAGES:
+    for page in [each.resolve() for each in options.pages] or [README, *PAGES]:
         text = rewritten(page)
         if options.check and page.read_text() != text:
             stale.append(page)

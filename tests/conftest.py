@@ -1,4 +1,4 @@
-"""Options: write docs/matrix.md, run a share of the tests. A photograph for commands."""
+"""Options: docs/matrix.md, docs/versions.json, a share of the tests. A photograph for commands."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import pytest
 from PIL import Image
 
 from .matrix import Matrix
+from .versions import Versions
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix", type=Path, help="write what each family can do to this file")
+    parser.addoption("--versions", type=Path, help="enter the outcome of all tests in this file")
     parser.addoption("--shard", help="K/N: run the K-th of N shares of the tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ability(name): a column of docs/matrix.md")
     config.pluginmanager.register(Matrix(config.getoption("--matrix")), "matrix")
+    config.pluginmanager.register(Versions(config.getoption("--versions")), "versions")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -38,7 +38,7 @@ def _name(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", make.PAGES, ids=_name)
+@pytest.mark.parametrize("page", [make.README, *make.PAGES], ids=_name)
 def test_generated_parts_are_fresh(page: Path) -> None:
     """Counts of the first network of a page anew, of the others as written: ``make docs``
     counts all of them."""

@@ -96,10 +96,10 @@ def test_a_failed_run_is_told_and_the_others_go_on(
 ) -> None:
     run = Trainer.run
 
-    def broken(self: Trainer, *args: Any) -> None:
+    def broken(self: Trainer, *args: Any) -> Trainer:
         if self.recipe.batch_size == 16:
-            raise RuntimeError("out of memory")
-        run(self, *args)
+            raise RuntimeError("it broke")
+        return run(self, *args)
 
     monkeypatch.setattr(Trainer, "run", broken)
     sizes = [64, 16, 32]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 
 from resnet_variants import create_model
+from resnet_variants.comparison import Trial, run_trial
 from resnet_variants.training import Recipe, load_data, train
 from resnet_variants.training.engine import averaged, make_accelerator
 from resnet_variants.training.loop import resolve
@@ -92,6 +94,27 @@ def test_grad_checkpointing_changes_memory_only() -> None:
         [line["train_loss"] for line in plain.history], rel=1e-5
     )
     assert saving.train_memory < plain.train_memory
+
+
+@pytest.mark.parametrize("holds", [16, 1])
+def test_parts_that_fit_are_named(holds: int, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch that the memory does not hold: by a run, and by a trial before its first run."""
+    part = Trainer.part
+
+    def full(self: Trainer, images: torch.Tensor, *args: Any) -> None:
+        if len(images) > holds:
+            raise torch.OutOfMemoryError("Out of memory: tried to allocate 2 GiB. GPU 0 has 1 GiB")
+        part(self, images, *args)
+
+    monkeypatch.setattr(Trainer, "part", full)
+    named = r"2 GiB\. .* parts of 16, .*accumulate=4" if holds == 16 else "2 GiB, even for parts"
+    recipe = short(batch_size=64)
+    with pytest.raises(ValueError, match=named):
+        train(tiny(), recipe, progress=False)
+    with pytest.raises(ValueError, match=f"net cannot be trained: .*{named}"):
+        run_trial(Trial(networks={"net": tiny()}, recipe=recipe), tmp_path, progress=False)
+    if holds == 16:
+        train(tiny(), recipe.replace(accumulate=4), progress=False)
 
 
 def test_averaged_weights() -> None:

@@ -16,12 +16,11 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..config import NetworkConfig
 from ..storage import make_folder, read_json, write_json
 from ..text import counted
 from ..training.data import Data, load_data
 from ..training.engine import everyone, from_main, make_accelerator
-from ..training.loop import RunBusy, check, resolve, train
+from ..training.loop import RunBusy, check, probe, resolve, smaller_parts, train
 from ..training.recipe import Recipe
 from ..training.rundir import FAILED, RESULT
 from ..training.trainer import Trainer
@@ -206,7 +205,8 @@ def _plan(
             counts = check(config, data)
             runs = [folder / RUNS / v.folder(seed) for seed in trial.seeds]
             if not all((run / RESULT).exists() for run in runs):
-                probe(config, v.recipe, data)
+                with smaller_parts(config, v.recipe, data):
+                    probe(config, v.recipe, data)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{v.name} cannot be trained: {error}") from error
         steps[v.name] = v.recipe.epochs * (len(data.train) // v.recipe.batch_size)
@@ -326,12 +326,6 @@ def _timed(
     budget = (known[old.name] if old else 1.0) * seconds[beside[0].name] * steps[beside[0].name]
     measured = {v.name: budget / (seconds[v.name] * steps[v.name]) for v in new}
     return {v.name: {**measured, **known}[v.name] for v in variants}
-
-
-def probe(config: NetworkConfig, recipe: Recipe, data: Data) -> None:
-    """Do a training step on some images, and forget it. Raises what such a step raises."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        Trainer(config, recipe, data, make_accelerator(recipe)).try_step()
 
 
 def _step_seconds(variants: list[Variant], images: _Images) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,9 +93,11 @@ def train(
         gpus = range(torch.cuda.device_count())
         stack.enter_context(torch.random.fork_rng(devices=gpus))
         stack.enter_context(_determinism(recipe))
-        trainer = Trainer(config, recipe, data, accelerator, folder, length, start)
-        trainer.callbacks = callbacks
-        trainer.run(label, progress and accelerator.is_main_process)
+        shown = progress and accelerator.is_main_process
+        with smaller_parts(config, recipe, data):
+            trainer = Trainer(config, recipe, data, accelerator, folder, length, start).run(
+                label, shown, callbacks
+            )
         result = _finish(trainer, label, counts)
         for callback in callbacks:
             callback.on_end(trainer, result)
@@ -118,6 +122,43 @@ def identity(
         "recipe": recipe.identity() | ({} if start is None else {"weights": start.digest()}),
         "data": data.digests,
     }
+
+
+def probe(config: NetworkConfig, recipe: Recipe, data: Data) -> None:
+    """Do a training step on some images, and forget it. Raises what such a step raises."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        Trainer(config, recipe, data, make_accelerator(recipe)).try_step()
+
+
+@contextlib.contextmanager
+def smaller_parts(config: NetworkConfig, recipe: Recipe, data: Data) -> Iterator[None]:
+    """Where a step takes more memory than there is, ValueError says in which parts it would fit.
+
+    It is said, never done: BatchNorm takes its statistics from a part, so that the parts of all
+    that is compared must be equal.
+    """
+    try:
+        yield
+        return
+    except torch.OutOfMemoryError as error:
+        full = str(error).partition(". ")[0]
+        traceback.clear_frames(error.__traceback__)  # they hold what fills the memory
+    advice = "grad_checkpointing=True takes less, too, and changes no result."
+    batch, now = recipe.batch_size, recipe.accumulate
+    if make_accelerator(recipe).num_processes > 1:  # one process alone cannot try
+        raise ValueError(f"{full}. More parts of a batch than accumulate={now} take less. {advice}")
+    for parts in (n for n in range(now + 1, batch // 2 + 1) if batch % n == 0):
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        with contextlib.suppress(torch.OutOfMemoryError):
+            probe(config, recipe.replace(accumulate=parts), data)
+            raise ValueError(
+                f"{full}. The batch of {batch} fits in parts of {batch // parts}, from each of "
+                f"which BatchNorm takes its statistics: accumulate={parts}, for all that is "
+                f"compared. {advice}"
+            )
+    raise ValueError(f"{full}, even for parts of two images. {advice}")
 
 
 def _finish(trainer: Trainer, label: str, counts: Profile) -> Result:

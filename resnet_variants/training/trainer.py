@@ -7,7 +7,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -86,8 +86,9 @@ class Trainer(Learner):
 
     # Training -----------------------------------------------------------------------------
 
-    def run(self, label: str, progress: bool) -> None:
+    def run(self, label: str, progress: bool, callbacks: Sequence[Callback] = ()) -> Self:
         """Go on to the end of the schedule."""
+        self.callbacks = callbacks
         bar = tqdm(
             total=self.total_steps, initial=self.step, desc=label, unit="step", leave=False,
             disable=not progress, dynamic_ncols=True,
@@ -106,6 +107,7 @@ class Trainer(Learner):
                 f"{self.diverged} of {self.total_steps}; the training ended there.",
                 stacklevel=2,
             )
+        return self
 
     def _start_epoch(self) -> None:
         self.loss.zero_()

@@ -1,6 +1,5 @@
 """A deployed network gives the network's outputs, at any batch and size, and leaves it alone."""
 
-import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +10,8 @@ from resnet_variants.blocks import ConvNormAct
 from resnet_variants.deploy import BACKENDS, Backend, DeployReport, optimize_for_inference, pack
 from resnet_variants.deploy.branches import MergedBranches
 from resnet_variants.deploy.cpu import PackedConv, WinogradConv, _forms
+from resnet_variants.deploy.devices import DEVICES
+from resnet_variants.deploy.memory import resident
 from resnet_variants.deploy.race import race
 from resnet_variants.deploy.units import ShuffledStage
 
@@ -222,21 +223,6 @@ def test_parallel_convolutions_become_one(name: str, widths: list[list[int]]) ->
         assert _close(packed(images), model(images))
 
 
-@each_kind
-def test_bfloat16_is_as_near_to_float64_as_eager(family: str) -> None:
-    """Folded in float32 and rounded once, a packed network loses no more than an eager one."""
-    torch.manual_seed(0)
-    model = _ready(family)
-    images = torch.randn(4, 3, 64, 64)
-    packed = pack(model, images, dtype=torch.bfloat16)
-    with torch.inference_mode():
-        exact = copy.deepcopy(model).double()(images.double())
-        eager = copy.deepcopy(model).bfloat16()(images.bfloat16())
-        found = packed(images)
-    assert found.dtype == torch.float32
-    assert (found - exact).norm() <= 1.5 * (eager - exact).norm()
-
-
 def test_precisions_by_name_and_within_a_bound() -> None:
     torch.manual_seed(0)
     model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
@@ -294,16 +280,49 @@ def test_the_fastest_by_the_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_threads_and_shapes(backend: str) -> None:
+    _threads_and_shapes(backend, calls=200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "precision"),
+    [
+        (name, precision)
+        for name in BACKENDS
+        if "cpu" in BACKENDS[name].devices
+        for precision in BACKENDS[name].precisions
+        if precision in DEVICES["cpu"]
+    ],
+)
+def test_ten_thousand_calls(backend: str, precision: str) -> None:
+    """Right outputs to the last, and memory that ends where it was after the first thousand."""
+    BACKENDS[backend].require()
+    _threads_and_shapes(backend, precision, calls=10_000)
+
+
+def _threads_and_shapes(backend: str, precision: str = "float32", *, calls: int) -> None:
+    """One deployed object from four threads, at ten shapes in random order."""
     torch.manual_seed(0)
     model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
     batches = [torch.randn(1 + i % 3, 3, 32 + i, 40 - i) for i in range(10)]
+    calibration = torch.randn(32, 3, 32, 40) if precision == "int8" else None
+    run = optimize_for_inference(
+        model, batches[0], backend, precision=precision, calibration=calibration, rounds=1
+    )
     with torch.inference_mode():
-        expected = [model(batch) for batch in batches]
-    run = optimize_for_inference(model, batches[0], backend, rounds=1)
-    order = torch.randint(10, (200,), generator=torch.Generator().manual_seed(0)).tolist()
+        exact = [model(batch) for batch in batches]
+    far = {"float32": 1e-4, "bfloat16": 0.03, "int8": 0.15}[precision]
+    held: list[int] = []
+
+    def check(i: int) -> bool:
+        return bool((run(batches[i]) - exact[i]).abs().max() <= far * exact[i].abs().max())
+
+    order = torch.randint(10, (calls,), generator=torch.Generator().manual_seed(0)).tolist()
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda i: run(batches[i]), order))
-    assert all(_close(each, expected[i]) for i, each in zip(order, found, strict=True))
+        for start in range(0, calls, 1000):
+            assert all(threads.map(check, order[start : start + 1000]))
+            held.append(resident("VmRSS") or 0)
+    assert held[-1] < held[0] + 2**26, f"{backend}: {[each >> 20 for each in held]} MiB"
 
 
 def test_a_back_end_of_the_users_own() -> None:

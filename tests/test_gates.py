@@ -49,6 +49,15 @@ def test_traceable_and_on_meta(name: str) -> None:
     assert gate.to("meta")(x.to("meta")).shape == x.shape
 
 
+@pytest.mark.parametrize("name", list(ATTENTION))
+@torch.no_grad()
+def test_the_same_channels_last(name: str) -> None:
+    gate = ATTENTION[name](32).double().eval()
+    x = torch.randn(2, 32, 6, 9, dtype=torch.float64)
+    last = x.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(gate(last), gate(x))
+
+
 @pytest.mark.parametrize(
     ("name", "args", "message"),
     [

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..choices import check_choice
 from .attention_channels import largest_divisor, reduced
-from .gates import Gate, register_attention
+from .gates import Gate, over, register_attention
 from .layers import GroupNorm, NormFactory, conv2d, excitation_linear
 from .shuffle import ChannelShuffle
 
@@ -29,7 +29,8 @@ class _Channels(nn.Module):
 
 
 class _Map(nn.Module):
-    """A map from the maximum and the mean over channels: sigmoid(BN(conv([max; mean])))."""
+    """A map from the maximum and the mean over channels, or over another axis, whose place they
+    take: sigmoid(BN(conv([max; mean])))."""
 
     def __init__(self, kernel_size: int = 7, *, norm_layer: NormFactory = nn.BatchNorm2d) -> None:
         super().__init__()
@@ -38,9 +39,9 @@ class _Map(nn.Module):
         self.conv = conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = norm_layer(1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1)
-        return self.norm(self.conv(pooled)).sigmoid()
+    def forward(self, x: Tensor, axis: int = 1) -> Tensor:
+        pooled = torch.cat((over(torch.amax, x, axis), over(torch.mean, x, axis)), axis)
+        return self.norm(self.conv(pooled.transpose(1, axis))).sigmoid().transpose(1, axis)
 
 
 @register_attention("cbam")
@@ -153,8 +154,8 @@ class Triplet(Gate):
         self.ends = ("places.norm", "columns.norm", "rows.norm")
 
     def weights(self, x: Tensor) -> Tensor:
-        columns = self.columns(x.transpose(1, 2)).transpose(1, 2)  # (N, C, 1, W)
-        rows = self.rows(x.transpose(1, 3)).transpose(1, 3)  # (N, C, H, 1)
+        columns = self.columns(x, 2)  # (N, C, 1, W)
+        rows = self.rows(x, 3)  # (N, C, H, 1)
         return self.gate((self.places(x) + columns + rows) / 3)
 
 

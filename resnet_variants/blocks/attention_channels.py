@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..choices import check_choice
-from .gates import ChannelGate, Gate, register_attention
+from .gates import ChannelGate, Gate, deviation, over, register_attention
 from .layers import NormFactory, conv2d, excitation_linear, reset_parameters
 
 # The frequencies (of 7 x 7) by their accuracy alone, best first (FcaNet, Figure 4 and code)
@@ -115,7 +115,7 @@ class _Spectrum(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows = self._along(self.rows, x[0, 0, :, 0])
         columns = self._along(self.columns, x[0, 0, 0])
-        return ((x * columns[:, None]).sum(3) * rows).sum(2)
+        return (over(torch.sum, x * columns[:, None], 3).squeeze(3) * rows).sum(2)
 
 
 @register_attention("fca")
@@ -169,9 +169,9 @@ class SRM(Gate):
         nn.init.zeros_(self.weight)
 
     def weights(self, x: Tensor) -> Tensor:
-        deviation, mean = torch.std_mean(x, (2, 3), keepdim=True, correction=0)
+        mean = x.mean((2, 3), keepdim=True)
         of_mean, of_deviation = self.weight[:, :, None, None]
-        return self.gate(self.norm(mean * of_mean + deviation * of_deviation))
+        return self.gate(self.norm(mean * of_mean + deviation(x, mean) * of_deviation))
 
 
 @register_attention("gct")

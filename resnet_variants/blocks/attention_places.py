@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention_channels import largest_divisor, reduced
-from .gates import Gate, register_attention
+from .gates import Gate, deviation, over, register_attention
 from .layers import GroupNorm, NormFactory, conv2d
 
 
@@ -39,7 +39,8 @@ class CoordinateAttention(Gate):
         self.ends = ("conv_h", "conv_w")
 
     def weights(self, x: Tensor) -> Tensor:
-        lines = torch.cat((x.mean(3, keepdim=True), x.mean(2, keepdim=True).transpose(2, 3)), 2)
+        rows, columns = over(torch.mean, x, 3), over(torch.mean, x, 2)
+        lines = torch.cat((rows, columns.transpose(2, 3)), 2)
         lines = self.act(self.norm(self.conv1(lines)))  # (N, C/r, H + W, 1)
         rows, columns = lines.split((x.shape[2], x.shape[3]), 2)
         rows = self.conv_h(rows).sigmoid()
@@ -80,7 +81,8 @@ class ELA(Gate):
         return self.norm(self.conv(means)).sigmoid()
 
     def weights(self, x: Tensor) -> Tensor:
-        return self.gate(self._line(x.mean(3))[..., None] * self._line(x.mean(2))[:, :, None])
+        rows, columns = over(torch.mean, x, 3).squeeze(3), over(torch.mean, x, 2).squeeze(2)
+        return self.gate(self._line(rows)[..., None] * self._line(columns)[:, :, None])
 
 
 @register_attention("simam")
@@ -130,8 +132,9 @@ class SGE(Gate):
     def weights(self, x: Tensor) -> Tensor:
         similar = x * x.mean((2, 3), keepdim=True)
         similar = similar.unflatten(1, (self.groups, self.share)).sum(2)  # (N, G, H, W)
-        deviation, mean = torch.std_mean(similar, (2, 3), keepdim=True, correction=0)
-        maps = self.gate((similar - mean) / (deviation + self.eps) * self.scale + self.shift)
+        mean = similar.mean((2, 3), keepdim=True)
+        relative = (similar - mean) / (deviation(similar, mean) + self.eps)
+        maps = self.gate(relative * self.scale + self.shift)
         return maps.repeat_interleave(self.share, 1)
 
 

@@ -32,7 +32,12 @@ ENTRIES = [
     ),
     *table(FAMILY, CAO, B.replace(attention="gc"), {"gcnet_resnet50": D50}),
     *table(FAMILY, MISRA, B.replace(attention="triplet"), depths("triplet_resnet{}", 18, 50, 101)),
-    *table(FAMILY, YANG, B.replace(attention="simam"), depths("simam_resnet{}", 18, 34, 50, 101)),
+    *table(
+        FAMILY,
+        YANG,
+        B.replace(attention="simam", attention_args={"eps": 0.1}),  # the authors' on ImageNet
+        depths("simam_resnet{}", 18, 34, 50, 101),
+    ),
     *table(FAMILY, LI, B.replace(attention="sge"), depths("sge_resnet{}", 50, 101)),
     *table(FAMILY, ZHANG, B.replace(attention="shuffle"), depths("sa_resnet{}", 50, 101)),
     *table(FAMILY, LEE, B.replace(attention="srm"), {"srm_resnet50": D50}),

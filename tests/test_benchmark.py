@@ -54,6 +54,11 @@ def test_peers_with_our_weights(tmp_path: Path, capsys: pytest.CaptureFixture[st
     records = json.loads((tmp_path / "benchmark.json").read_text())
     with (tmp_path / "benchmark.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(records) == 10
+    lines = (tmp_path / "ratios.md").read_text().splitlines()
+    assert lines[0] == "| model | batch | size | over | ms | eager | channels_last | torch |"
+    assert [line.split(" | ")[:3] for line in lines[2:]] == [
+        ["| resnet18", "1", "32"], ["| resnet18", "2", "32"]
+    ]  # fmt: skip
     for plot in ("roofline.svg", "scaling.svg"):
         assert "<svg" in (tmp_path / plot).read_text()
     ways = {record["way"]: record for record in records}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .measure import Row
+from .ways import PEERS
 
 # (head, width, how a row shows it)
 _COLUMNS: tuple[tuple[str, int, Callable[[Row], str]], ...] = (
@@ -61,16 +62,47 @@ def markdown(rows: list[Row]) -> str:
     lines = [["model", *(name for name, _, _ in shown)]]
     lines.append(["---", *("---" if width < 0 else "---:" for _, width, _ in shown)])
     lines += [[row.model, *(show(row) for _, _, show in shown)] for row in rows]
+    return _table(lines)
+
+
+def ratios(rows: list[Row]) -> str:
+    """Speeds in Markdown, a column a way: over the fastest eager float32 peer (``to_peer``), where
+    there is none over our own eager network."""
+    tables: dict[tuple[str, int, int], dict[str, Row]] = {}
+    for row in rows:
+        tables.setdefault((row.model, row.batch, row.size), {})[row.way] = row
+    ways = [way for way in dict.fromkeys(row.way for row in rows) if way not in PEERS]
+    lines = [["model", "batch", "size", "over", "ms", *ways]]
+    lines.append(["---", "---:", "---:", "---", "---:", *("---:" for _ in ways)])
+    for (model, batch, size), of in tables.items():
+        peers = [of[way] for way in PEERS if way in of]
+        base = min(peers, key=lambda row: row.busy_ms) if peers else of.get("eager")
+        if base is not None:
+            found = (
+                of[way].to_peer or base.busy_ms / of[way].busy_ms if way in of else None
+                for way in ways
+            )
+            cells = [model, str(batch), str(size), base.way, f"{base.busy_ms:.0f}"]
+            lines.append([*cells, *(_optional(value, ".2f") for value in found)])
+    return _table(lines)
+
+
+def _speed(row: Row | None, base: Row) -> float | None:
+    return None if row is None else row.to_peer or base.busy_ms / row.busy_ms
+
+
+def _table(lines: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def save(rows: list[Row], out: Path) -> None:
-    """Write ``benchmark.csv``, ``.json`` and ``.md`` into a folder, and where matplotlib is
-    installed ``roofline.svg`` and ``scaling.svg``."""
+    """Write ``benchmark.csv``, ``.json``, ``.md`` and ``ratios.md`` into a folder, and where
+    matplotlib is installed ``roofline.svg`` and ``scaling.svg``."""
     out.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = [asdict(row) for row in rows]
     (out / "benchmark.json").write_text(json.dumps(records, indent=1) + "\n")
     (out / "benchmark.md").write_text(markdown(rows))
+    (out / "ratios.md").write_text(ratios(rows))
     with (out / "benchmark.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
         writer.writeheader()

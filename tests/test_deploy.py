@@ -1,5 +1,6 @@
 """A deployed network gives the network's outputs, at any batch and size, and leaves it alone."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -276,6 +277,27 @@ def test_the_fastest_by_the_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     wall, cpu = race(ways, "eager", rounds=3)
     assert wall == pytest.approx({"eager": 1, "less wall": 4, "less CPU": 2})
     assert cpu == pytest.approx({"eager": 1, "less wall": 2, "less CPU": 4})
+
+
+def test_noise_of_the_eager_network_does_not_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A way is the fastest by its own times, whatever the eager network's were beside it."""
+    now = {"wall": 0.0}
+
+    def way(*seconds: float):
+        calls = itertools.count(
+            -1
+        )  # the first is before the rounds, of each round's three two count
+
+        def run() -> None:
+            now["wall"] += seconds[max(next(calls), 0) // 3 % len(seconds)]
+
+        return run
+
+    monkeypatch.setattr("time.perf_counter", lambda: now["wall"])
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    ways = {"eager": way(4, 1, 1), "uneven": way(4, 1, 3), "steady": way(2, 2, 2)}
+    wall, _ = race(ways, "eager", rounds=3)
+    assert max(("uneven", "steady"), key=wall.__getitem__) == "steady"
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])

@@ -17,7 +17,8 @@ CALLS = 2  # timed, behind one that wakes the way's own threads and is not
 def race(
     ways: Mapping[Key, Callable[[], Any]], base: Key, *, rounds: int
 ) -> tuple[dict[Key, float], dict[Key, float]]:
-    """(wall, process CPU) time of ``base`` over each way's: medians over rounds.
+    """(wall, process CPU) time of ``base`` over each way's: of medians over rounds, so that what
+    falls on ``base`` alone does not decide between two others.
 
     A round takes every way in turn, in random order: a rest, then calls in a row, as a user
     would make them. After ``rounds`` rounds it goes on until the middle half of the fastest
@@ -53,7 +54,5 @@ def _clear(times: list[list[float]]) -> bool:
 
 
 def _ratios(times: dict[Key, list[float]], base: Key) -> dict[Key, float]:
-    return {
-        key: statistics.median(a / b for a, b in zip(times[base], each, strict=True))
-        for key, each in times.items()
-    }
+    of_base = statistics.median(times[base])
+    return {key: of_base / statistics.median(each) for key, each in times.items()}

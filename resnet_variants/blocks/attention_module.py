@@ -92,9 +92,10 @@ def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
     Of a float32 or float64 map in NCHW as two products with the matrices that interpolate a row
     and a column: torch's own kernel goes through a position's channels one after the other
-    there, and took 73 % of RAN-56's time on a GPU. Fewer bits would round the matrices, too.
+    there, and took 73 % of RAN-56's time on a GPU. Fewer bits would round the matrices, too;
+    and counted (on the meta device) is what papers count, who leave interpolation out.
     """
-    if is_traced(x) or x.stride(1) == 1 or _is_short(x):
+    if is_traced(x) or x.is_meta or x.stride(1) == 1 or _is_short(x):
         return F.interpolate(x, size, mode="bilinear", align_corners=True)
     down, right = (_interpolating(x, n, to) for n, to in zip(x.shape[2:], size, strict=True))
     return down.t() @ (x @ right)

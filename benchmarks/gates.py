@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/gates.py [--rounds 7] [--gates se eca]
 
-One image of 224, float32, CPU. For each gate four networks in turns, in a random order each round:
+One image of 224, float32, CPU. For each gate five networks in turns, in a random order each round:
 plain and gated, as built and as ``optimize_for_inference(backend="torch")`` makes them, which fuses
-the gate with the shortcut's addition where it can. Process CPU time; medians over the rounds of
-the difference and the ratio of the same round.
+the gate with the shortcut's addition where it can; and the gated one deployed the same but for that
+fusion (``apart``). Process CPU time; medians over the rounds of the difference and the ratio of the
+same round.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import tyro
@@ -26,16 +28,34 @@ from tqdm import tqdm
 from resnet_variants import create_model, optimize_for_inference
 from resnet_variants.benchmark.timing import Times, median, ratio, timed
 from resnet_variants.blocks.gates import ATTENTION
+from resnet_variants.deploy.units import FusedUnit
 
 OUT = Path(__file__).parents[1] / "docs" / "gates_latency.json"
 Run = Callable[[], Any]
 
 
+PLAIN = {"eager": "eager", "deployed": "deployed", "apart": "deployed"}
+"""the form of the network without gate that a form of the gated one is compared with"""
+
+
 def forms(attention: str | None, image: Tensor) -> dict[str, Run]:
-    """A network as built, and as deployed."""
+    """A network as built, as deployed and, with a gate, deployed without fusing it."""
     model = create_model("resnet50", attention=attention).eval()
-    deployed = optimize_for_inference(model, image, backend="torch", precision="float32", rounds=1)
-    return {"eager": lambda: model(image), "deployed": lambda: deployed(image)}
+
+    def deploy() -> Run:
+        made = optimize_for_inference(model, image, backend="torch", precision="float32", rounds=1)
+        return lambda: made(image)
+
+    made = {"eager": lambda: model(image), "deployed": deploy()}
+    if attention is not None:
+        fuses = FusedUnit.takes
+        with patch.object(FusedUnit, "takes", lambda unit: fuses(unit) and _gate(unit) is None):
+            made["apart"] = deploy()
+    return made
+
+
+def _gate(unit: torch.nn.Module) -> torch.nn.Module | None:
+    return getattr(unit, "attention", None)
 
 
 def added(plain: dict[str, Run], gated: dict[str, Run], rounds: int) -> dict[str, Any]:
@@ -50,8 +70,8 @@ def added(plain: dict[str, Run], gated: dict[str, Run], rounds: int) -> dict[str
                 if turn:
                     times[key].append(spent)
     found = {}
-    for form in plain:
-        before, after = times[form, 0], times[form, 1]
+    for form in gated:
+        before, after = times[PLAIN[form], 0], times[form, 1]
         more = [1e3 * (b[0] - a[0]) for a, b in zip(before, after, strict=True)]
         low, _, high = statistics.quantiles(more, n=4)
         found[form] = {

@@ -25,10 +25,12 @@ from .test_quantize import crops, trained
 def test_gradients_on_small_and_odd_maps(name: str, side: tuple[int, int]) -> None:
     torch.manual_seed(0)
     gate = ATTENTION[name](32)
-    x = torch.randn(2, 32, *side, requires_grad=True)
-    gate(x).square().sum().backward()
-    grads = {key: p.grad for key, p in gate.named_parameters()} | {"x": x.grad}
-    assert all(grad is not None and grad.isfinite().all() for grad in grads.values()), grads
+    for order in (torch.contiguous_format, torch.channels_last):
+        gate.zero_grad()
+        x = torch.randn(2, 32, *side).contiguous(memory_format=order).requires_grad_()
+        gate(x).square().sum().backward()
+        grads = {key: p.grad for key, p in gate.named_parameters()} | {"x": x.grad}
+        assert all(grad is not None and grad.isfinite().all() for grad in grads.values()), grads
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -59,8 +59,12 @@ def over(reduce: Callable[..., Tensor], x: Tensor, axis: int) -> Tensor:
 def deviation(x: Tensor, mean: Tensor) -> Tensor:
     """The standard deviation of each channel over its places (H W of them), (N, C, 1, 1); that of
     ``torch.std`` takes ten times as long on a CPU."""
-    length = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True)
-    return length / (x.shape[2] * x.shape[3]) ** 0.5
+    distance = x - mean
+    if is_traced(x) or x.stride(1) != 1 or x.dtype == torch.float16:  # whose squares overflow
+        length = torch.linalg.vector_norm(distance, dim=(2, 3), keepdim=True)
+        return length / (x.shape[2] * x.shape[3]) ** 0.5
+    least = torch.finfo(x.dtype).tiny  # a root has no gradient at zero
+    return distance.square().mean((2, 3), keepdim=True).clamp_min(least).sqrt()
 
 
 class Gate(nn.Module):

@@ -64,7 +64,7 @@ def deviation(x: Tensor, mean: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(distance, dim=(2, 3), keepdim=True)
         return length / (x.shape[2] * x.shape[3]) ** 0.5
     least = torch.finfo(x.dtype).tiny  # a root has no gradient at zero
-    return distance.square().mean((2, 3), keepdim=True).clamp_min(least).sqrt()
+    return distance.square().mean((2, 3)).clamp_min(least).sqrt()[:, :, None, None]
 
 
 class Gate(nn.Module):

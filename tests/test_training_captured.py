@@ -26,6 +26,9 @@ RECIPES = [
     dict(flip=True, clip_norm=0.5, ema=0.9),
     dict(accumulate=2, batch_size=64, drop_path_rate=0.2, drop_rate=0.1),
     dict(optimizer="adamw", lr=1e-3, precision="bf16", channels_last=True, save_steps=3),
+    dict(
+        augment="batches", auto_augment="trivialaugment", random_erasing=0.5, mixup=0.2, cutmix=1.0
+    ),
     dict(optimizer="rmsprop", lr=1e-3, crop="none", schedule="step", warmup_epochs=0),
 ]
 

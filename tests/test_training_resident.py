@@ -15,7 +15,7 @@ from resnet_variants.training.resident import ResidentImages
 from .training_runs import scores, short, tiny
 
 
-class _Photos(Dataset):
+class Photos(Dataset):
     """A user's own: uint8 tensors of three channels, not square."""
 
     classes = ("a", "b", "c")
@@ -37,7 +37,7 @@ class _Photos(Dataset):
     dict(crop="pad", image_size=12, flip=True), dict(crop="none", image_size=12, eval_crop=0.8),
 ], ids=str)  # fmt: skip
 def test_batches_are_the_loaders(recipe: dict) -> None:
-    data = load_data(Recipe(batch_size=16, **recipe), _Photos(100), _Photos(37))
+    data = load_data(Recipe(batch_size=16, **recipe), Photos(100), Photos(37))
     loaded = replace(data, stays=False)
     for images, seed in ((data.train, 3), (data.test, None)):
         for rank, world in ((0, 1), (1, 2)):
@@ -61,7 +61,7 @@ def test_batches_are_the_loaders(recipe: dict) -> None:
     ids=str,
 )
 def test_what_is_drawn_image_by_image_is_loaded(other: dict) -> None:
-    data = load_data(Recipe(batch_size=16, **other), _Photos(32), _Photos(32))
+    data = load_data(Recipe(batch_size=16, **other), Photos(32), Photos(32))
     assert isinstance(data.loader(data.train, 16, seed=0)[0].dataset, Images)
 
 

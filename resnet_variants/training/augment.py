@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .augmentations import make_augmentation
+from .batched import Batched, Mixing
 from .corruptions import corrupt
 from .recipe import Recipe
 
@@ -24,6 +25,8 @@ def training_transform(recipe: Recipe, size: tuple[int, int], mean: tuple[float,
         steps.append(v2.RandomResizedCrop(size, interpolation=interpolation, antialias=True))
     elif recipe.image_size is not None:
         steps.append(v2.Resize(size, interpolation, antialias=True))
+    if recipe.augment == "batches":
+        return v2.Compose(steps) if steps else None
     if recipe.auto_augment != "none":
         steps.append(make_augmentation(recipe.auto_augment, size, mean))
     if recipe.random_erasing:
@@ -61,19 +64,30 @@ class ShiftFlip:
 
     Each image has its own shift, drawn for its position and epoch. torchvision's transforms
     draw once a call, so they would have to run image by image, which for small images takes
-    longer than the network's step.
+    longer than the network's step. What else works on batches comes after.
     """
 
-    def __init__(self, shift: bool = False, flip: bool = False) -> None:
-        self.shift, self.flip = shift, flip
+    def __init__(
+        self, shift: bool = False, flip: bool = False, batched: Batched | None = None
+    ) -> None:
+        self.shift, self.flip, self.batched = shift, flip, batched
 
     def __bool__(self) -> bool:
-        return self.shift or self.flip
+        return self.shift or self.flip or self.batched is not None
+
+    @property
+    def columns(self) -> int:
+        """Draws of an image."""
+        return 3 + (self.batched.columns if self.batched else 0)
 
     def draws(self, epoch: int, count: int, seed: int) -> Tensor:
-        """(count, 3) numbers in [0, 1): rows, columns and mirroring of each image in an epoch."""
+        """(count, columns) numbers in [0, 1): rows, columns and mirroring of each image in an
+        epoch, and what else works on batches."""
         draw = torch.Generator().manual_seed(zlib.crc32(f"{seed}.{epoch}.shift".encode()))
-        return torch.rand(count, 3, generator=draw)
+        draws = torch.rand(count, 3, generator=draw)
+        if self.batched is None:
+            return draws
+        return torch.cat([draws, self.batched.draws(f"{seed}.{epoch}", count)], dim=1)
 
     def windows(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to a view (N, C, rows, columns, H, W) of all windows of padded images."""
@@ -84,7 +98,8 @@ class ShiftFlip:
         return images.unfold(2, height, 1).unfold(3, width, 1)
 
     def pick(self, windows: Tensor, rows: Tensor, draws: Tensor) -> Tensor:
-        """The images at ``rows`` of ``windows``, shifted and mirrored as ``draws`` (N, 3) say."""
+        """The images at ``rows`` of ``windows``, shifted, mirrored and more, as their ``draws``
+        (N, columns) say."""
         if self.shift:
             down = (draws[:, 0] * windows.shape[2]).long()
             right = (draws[:, 1] * windows.shape[3]).long()
@@ -99,7 +114,13 @@ class ShiftFlip:
                 picked[mirrored] = picked[mirrored].flip(3)
             else:  # which those are is not known here without waiting for the device
                 picked = torch.where(mirrored.view(-1, 1, 1, 1), picked.flip(3), picked)
-        return picked
+        return picked if self.batched is None else self.batched(picked, draws[:, 3:])
+
+    def mixing(self, draws: Tensor) -> Tensor | None:
+        """The draws of ``Mixing`` among those of images (N, columns), if they are mixed."""
+        if self.batched is None or not self.batched.mixes:
+            return None
+        return draws[:, -Mixing.columns :]
 
 
 class Corruption(nn.Module):
@@ -131,9 +152,12 @@ def evaluation_transform(recipe: Recipe, corruption: str | None = None) -> Any:
 
 
 def batch_mix(recipe: Recipe, num_classes: int) -> Any:
-    """``(images, labels) -> (images, targets)``: mixup, CutMix, one of them a batch, or None."""
+    """``(images, labels) -> (images, targets)``: mixup, CutMix, one of them a batch, or None;
+    with ``augment="batches"`` ``Mixing`` does it."""
     from torchvision.transforms import v2
 
+    if recipe.augment == "batches":
+        return None
     mixes: list[Any] = []
     if recipe.mixup:
         mixes.append(v2.MixUp(alpha=recipe.mixup, num_classes=num_classes))

@@ -55,8 +55,7 @@ class CapturedStep:
 
     def _work(self) -> None:
         for part, positions in enumerate(self.positions):
-            batch = Batch(*self.images.pick(positions), [])
-            self.trainer.part(*self.trainer.inputs(batch), part)
+            self.trainer.part(*self.trainer.inputs(self.images.pick(positions)), part)
 
     def start(self, sampler: EpochBatches) -> None:
         """Bring the order, shifts and flips of the sampler's epoch onto the device."""
@@ -95,7 +94,7 @@ def why_not(trainer: Training, images: object) -> str | None:
         "precision fp16 reads on the host whether a gradient overflowed": (
             recipe.precision == "fp16"
         ),
-        "mixup and CutMix draw on the host": trainer.mix is not None,
+        "mixup and CutMix draw on the host, but with augment='batches'": trainer.mix is not None,
         "grad_checkpointing reads the random state on the host": recipe.grad_checkpointing,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

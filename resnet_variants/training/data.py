@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .augment import ShiftFlip, evaluation_transform, training_size, training_transform
+from .batched import Batched
 from .identity import images_digest, state_digest
 from .images import Batch, EpochBatches, Images
 from .listing import Rows, by_position
@@ -178,9 +179,13 @@ def load_data(
     shape = (len(first), side, side) if side else tuple(first.shape)
     each = sum(image.nbytes for image in sample) / len(sample)
     cached = (len(train) + len(held) + len(test)) * each <= recipe.cache_mb * 2**20
-    batched = not (
-        recipe.crop == "resized" or recipe.auto_augment != "none" or recipe.random_erasing
-    )
+    drawn = recipe.auto_augment != "none" or recipe.random_erasing > 0
+    batched = recipe.crop != "resized" and (recipe.augment == "batches" or not drawn)
+    if recipe.augment == "batches" and recipe.auto_augment != "none" and first.dtype != torch.uint8:
+        raise ValueError(
+            f"augment='batches' has auto_augment={recipe.auto_augment!r} for images of bytes, and "
+            f"these are {first.dtype}."
+        )
     workers = recipe.workers
     if workers is None:
         few = batched or len(train) < _FEW_IMAGES
@@ -206,7 +211,8 @@ def load_data(
     train.transform = made[max(made)]
     if len(made) > 1:
         train.transform_in = lambda epoch: made[training_size(recipe, epoch, shape[1])]
-    train.shift_flip = ShiftFlip(recipe.crop == "pad", recipe.flip)
+    more = Batched(recipe, mean) if recipe.augment == "batches" else None
+    train.shift_flip = ShiftFlip(recipe.crop == "pad", recipe.flip, more)
     train.settled = batched and recipe.repeats == 1
     for images in (val, test):
         if images is not None:

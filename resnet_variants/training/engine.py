@@ -38,6 +38,12 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
             f"batch_size={recipe.batch_size} cannot be shared by {world} processes in accumulate="
             f"{recipe.accumulate} parts."
         )
+    share = recipe.batch_size // (world * recipe.accumulate)
+    if recipe.augment == "batches" and (recipe.mixup or recipe.cutmix) and share % 2:
+        raise ValueError(
+            f"augment='batches' mixes images in pairs, and batch_size={recipe.batch_size} leaves "
+            f"{share} for each of {world} processes in accumulate={recipe.accumulate} parts."
+        )
     if recipe.sharding == "fsdp" and world == 1:
         raise ValueError(
             "sharding='fsdp' shards over several processes, and there is one: start it with "

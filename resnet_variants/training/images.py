@@ -27,15 +27,17 @@ REPEAT = 1_000_003
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (N, C, H, W), labels (N,) and what could not be read."""
+    """Images (N, C, H, W), labels (N,), what could not be read, and draws of ``Mixing``."""
 
     images: Tensor
     labels: Tensor
     unreadable: list[str]
+    mixing: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, from which copies to a GPU overlap with work there."""
-        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable)
+        mixing = None if self.mixing is None else self.mixing.pin_memory()
+        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable, mixing)
 
 
 class Images(Dataset[Batch]):
@@ -121,11 +123,13 @@ class Images(Dataset[Batch]):
         stacked = self._stack([images[i] for i in good], [keys[i] for i in good])
         positions = torch.tensor([keys[i][1] for i in good])
         labels = [int(self.labels[keys[i][1]]) for i in good]
+        mixing = None
         if self.shift_flip:
             windows = self.shift_flip.windows(stacked)
             draws = self._shifts([keys[i][0] for i in good], positions)
             stacked = self.shift_flip.pick(windows, torch.arange(len(stacked)), draws)
-        return Batch(stacked, torch.tensor(labels), unreadable)
+            mixing = self.shift_flip.mixing(draws)
+        return Batch(stacked, torch.tensor(labels), unreadable, mixing)
 
     def _stack(self, images: list[Any], keys: list[tuple[int, int]]) -> Tensor:
         try:

@@ -20,6 +20,7 @@ from ..config import NetworkConfig
 from ..finetune import freeze
 from ..network import initialise
 from .augment import Normalise, batch_mix
+from .batched import Mixing
 from .criterion import make_loss
 from .data import Data
 from .engine import averaged, distribute, shard
@@ -68,6 +69,7 @@ class Learner:
         self.stepper = accelerator.prepare_optimizer(self.optimizer)
         self.criterion = make_loss(recipe)
         self.mix = batch_mix(recipe, data.num_classes)
+        self.mixing = Mixing(recipe.mixup, recipe.cutmix, data.num_classes)
         self.normalise = Normalise(data.mean, data.std, self.device)
         self.loss = torch.zeros((), device=self.device)
         """the sum of the epoch's losses in this process"""
@@ -87,10 +89,14 @@ class Learner:
         self.loss += loss.detach() / recipe.accumulate
 
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """A batch on the device, normalised, in the memory format of the recipe."""
+        """A batch on the device, normalised, in the memory format of the recipe; with the draws
+        for it mixed."""
         images = self.normalise(batch.images.to(self.device, non_blocking=True))
         labels = batch.labels.to(self.device, non_blocking=True)
-        return images.contiguous(memory_format=self.layout), labels
+        images = images.contiguous(memory_format=self.layout)
+        if batch.mixing is None:
+            return images, labels
+        return self.mixing(images, labels, batch.mixing.to(self.device, non_blocking=True))
 
     def mean_loss(self) -> Tensor:
         """The sum of the epoch's losses, of all processes."""

@@ -30,6 +30,9 @@ MACHINE_FIELDS = (
 NETWORK_FIELDS = ("drop_path_rate", "drop_rate", "zero_init_last")
 # Fields whose None stands for a value, in a run that starts from no weights.
 _UNSAID: dict[str, Any] = {"interpolation": "bilinear"}
+# What ``augment`` says how to do, and the policies that it has for batches.
+_DRAWN = ("random_erasing", "mixup", "cutmix")
+BATCHED_POLICIES = ("none", "randaugment", "trivialaugment")
 # Fields that have an effect only when training starts from weights.
 _OF_WEIGHTS = ("freeze_stages", "frozen_norm", "gate_start")
 
@@ -88,6 +91,10 @@ class Recipe:
     timm by its name, such as ``rand-m7-mstd0.5-inc1``, if timm is installed"""
     random_erasing: float = 0.0
     """probability of erasing a rectangle, to the mean colour"""
+    augment: Literal["images", "batches"] = "images"
+    """``auto_augment``, ``random_erasing``, ``mixup`` and ``cutmix`` image by image and one mix a
+    batch, with torchvision; or in whole batches, where the images stay on the device, too: each
+    image draws by itself, mixes with its neighbour, and erasing comes last"""
     repeats: int = 1
     """repeated augmentation (Hoffer et al. 2020): each image is so many times in a row in the
     order, augmented differently; an epoch has as many images, so others wait for the next"""
@@ -243,6 +250,11 @@ class Recipe:
             )
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together: give both or neither.")
+        if self.augment == "batches" and self.auto_augment not in BATCHED_POLICIES:
+            raise ValueError(
+                f"augment='batches' has no auto_augment={self.auto_augment!r}, only "
+                f"{', '.join(BATCHED_POLICIES)}: use augment='images'."
+            )
         uses = optimizer_uses(self.optimizer)
         if self.nesterov and "nesterov" in uses and not self.momentum:
             raise ValueError("nesterov=True needs a momentum over 0.")
@@ -283,6 +295,8 @@ class Recipe:
         hidden = {*MACHINE_FIELDS, *NETWORK_FIELDS, "seed", "data", "weights"}
         if self.weights is None:
             hidden.update(_OF_WEIGHTS)
+        if self.auto_augment == "none" and not any(getattr(self, name) for name in _DRAWN):
+            hidden.add("augment")
         if self.schedule != "step":
             hidden.add("milestones")
         hidden.update({"momentum", "nesterov"}.difference(optimizer_uses(self.optimizer)))

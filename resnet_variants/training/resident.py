@@ -30,7 +30,7 @@ class ResidentImages(Dataset[Batch]):
         self.labels = torch.tensor(images.labels, device=device)
         self.device = device
         self._epoch: int | None = None
-        self._draws = torch.zeros(len(images), 3, device=device)
+        self._draws = torch.zeros(len(images), self.move.columns, device=device)
 
     def start(self, epoch: int) -> None:
         """Draw the shifts and flips of an epoch, as the loader draws them."""
@@ -39,10 +39,11 @@ class ResidentImages(Dataset[Batch]):
             self._draws.copy_(draws, non_blocking=True)
         self._epoch = epoch
 
-    def pick(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and labels at ``positions``, a tensor on the device."""
-        images = self.move.pick(self.windows, positions, self._draws[positions])
-        return images, self.labels[positions]
+    def pick(self, positions: Tensor) -> Batch:
+        """The batch at ``positions``, a tensor on the device."""
+        draws = self._draws[positions]
+        images = self.move.pick(self.windows, positions, draws)
+        return Batch(images, self.labels[positions], [], self.move.mixing(draws))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -51,9 +52,10 @@ class ResidentImages(Dataset[Batch]):
         self.start(keys[0][0])
         positions = torch.tensor([position for _, position in keys])
         missing = positions == IGNORED
-        images, labels = self.pick(positions.clamp(min=0).to(self.device, non_blocking=True))
+        batch = self.pick(positions.clamp(min=0).to(self.device, non_blocking=True))
         if missing.any():  # padding of a test's last batch
             missing = missing.to(self.device)
-            labels = torch.where(missing, IGNORED, labels)
-            images = torch.where(missing.view(-1, 1, 1, 1), 0, images)
-        return Batch(images, labels, [])
+            labels = torch.where(missing, IGNORED, batch.labels)
+            images = torch.where(missing.view(-1, 1, 1, 1), 0, batch.images)
+            batch = Batch(images, labels, [])
+        return batch

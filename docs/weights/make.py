@@ -63,7 +63,10 @@ def main() -> None:
     with catalogue.open(newline="") as file:
         reader = csv.DictReader(file)
         columns, rows = list(reader.fieldnames or ()), list(reader)
-    lines = []
+    page = HERE.parent / "weights.md"
+    before, rest = page.read_text().split(TABLE, 1)
+    written, after = rest.split(TABLE, 1)
+    lines = {line.split("`")[1]: line for line in written.splitlines(keepends=True)[2:]}
     for run in sorted(each for each in args.runs.iterdir() if (each / "result.json").exists()):
         name, result = run.name, json.loads((run / "result.json").read_text())
         said = result["recipe"]
@@ -83,7 +86,7 @@ def main() -> None:
         shutil.copy(run / "log.csv", HERE / f"{name}.csv")
         params = sum(p.numel() for p in model.parameters())
         size = path.stat().st_size / 1e6
-        lines.append(
+        lines[name] = (
             f"| `{name}` | {params:,} | {size:.2f} MB | {scores['top1']:.2f} | "
             f"{scores['top5']:.2f} | {result['top1']:.2f} | [log](weights/{name}.csv) |\n"
         )
@@ -94,11 +97,12 @@ def main() -> None:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    page = HERE.parent / "weights.md"
-    before, _, rest = page.read_text().partition(TABLE)
-    _, _, after = rest.partition(TABLE)
     head = "| network | parameters | file | top-1 | top-5 | top-1 before rounding | |\n"
-    table = head + "| --- | --: | --: | --: | --: | --: | --- |\n" + "".join(lines)
+    table = (
+        head
+        + "| --- | --: | --: | --: | --: | --: | --- |\n"
+        + "".join(line for _, line in sorted(lines.items()))
+    )
     page.write_text(before + TABLE + table + TABLE + after)
 
 

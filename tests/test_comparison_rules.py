@@ -77,7 +77,7 @@ def test_budgets_are_kept_apart() -> None:
 
 def test_a_budget_counts_the_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of four times the pixels are trained a quarter as long."""
-    monkeypatch.setattr("resnet_variants.comparison.running._train_all", lambda *a: None)
+    monkeypatch.setattr("resnet_variants.comparison.running.train_all", lambda *a: None)
     trial = Trial(
         networks={"net": tiny()}, recipe=short(epochs=40), vary={"image_size": [8, 16]},
         budget="macs", seeds=(0,),

@@ -97,6 +97,7 @@ def compare(
     control: Literal["params", "macs", "latency"] | None = None,
     out: Path = Path("runs/comparison"),
     processes: int = 1,
+    at_once: int = 1,
     preset: str | None = None,
     recipe: Path | None = None,
     json: bool = False,
@@ -120,6 +121,8 @@ def compare(
             parameters or MACs, or takes as long
         out: folder of the comparison
         processes: how many train at once, on a GPU each where there are several
+        at_once: runs that take turns in each process, step by step, to fill a large GPU with small
+            networks; the results are those of one after another
         preset: recipe to start from, digits (with weights finetune) if none is named; they are
             in docs/comparison.md
         recipe: YAML file to start from
@@ -143,7 +146,7 @@ def compare(
         max_hours=max_hours,
         margin=margin,
     )
-    found = run_trial(trial, out, processes=processes)
+    found = run_trial(trial, out, processes=processes, at_once=at_once)
     if _is_main():
         _show(found, out, json)
     if found.failed:

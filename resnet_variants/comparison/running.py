@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import itertools
 import json
 import sys
@@ -16,19 +15,19 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..config import check_count
 from ..storage import make_folder, read_json, write_json
 from ..text import counted
-from ..training.data import Data, load_data
 from ..training.engine import everyone, from_main, make_accelerator
-from ..training.loop import RunBusy, check, probe, resolve, smaller_parts, train
-from ..training.recipe import Recipe
-from ..training.rundir import FAILED, RESULT
+from ..training.loop import check, probe, resolve, smaller_parts
+from ..training.rundir import RESULT
 from ..training.trainer import Trainer
 from .control import equal_cost, has_gate, widths_of, without_gate
 from .processes import helpers
 from .report import Report
 from .statistics import detectable
 from .trial import Trial, Variant
+from .turns import TrialImages, train_all
 
 TRIAL, RUNS = "trial.json", "runs"
 FEWEST_STEPS = 20
@@ -43,17 +42,21 @@ def run_trial(
     test_set: Dataset[Any] | None = None,
     progress: bool = True,
     processes: int = 1,
+    at_once: int = 1,
 ) -> Report:
     """Train every network with every seed, and report.
 
     The same call goes on where an interrupted one stopped, and runs only what is new when
     networks or seeds were added. Several processes may work on one folder; ``processes`` starts
-    as many, on a GPU each where there are several. A run that fails is written down and reported,
-    and tried again by the next call; the others go on.
+    as many, on a GPU each where there are several. ``at_once`` runs take turns in each process,
+    step by step, so that small networks fill a large GPU: each gives what it gives alone. A run
+    that fails is written down and reported, and tried again by the next call; the others go on.
 
     Raises ValueError before the first step for whatever could not be trained later.
     """
+    check_count("at_once", at_once, 1)
     variants = trial.variants()
+    shared = {"progress": False, "at_once": at_once}
     sets = {"train_set": train_set, "test_set": test_set}
     for v in variants:  # made to be checked
         for seed in trial.seeds:
@@ -67,7 +70,7 @@ def run_trial(
     folder = make_folder(Path(out))
     everyone()
     known = from_main(read_json(folder / TRIAL) if (folder / TRIAL).exists() else {})
-    images = _Images(sets)
+    images = TrialImages(sets)
     controls = from_main(_controls(trial, variants, known, images))
     variants += [each for each, _ in controls if each is not None]
     plan = _plan(trial, variants, known, folder, images)
@@ -82,11 +85,11 @@ def run_trial(
         tqdm.write(before_training(len(trial.seeds), len(variants) - 1), file=sys.stderr)
     seeds, begun = list(trial.seeds), [time.monotonic()]
     bar = tqdm(desc="runs", unit="run", total=0, disable=not shown)
-    with bar, helpers(processes - 1, run_trial, trial, out, **sets, progress=False):
+    with bar, helpers(processes - 1, run_trial, trial, out, **sets, **shared):
         waiting = [(variant, seed) for seed in seeds for variant in variants]
         while True:
             bar.total = (bar.total or 0) + len(waiting)
-            _train_all(waiting, folder, lengths, sets, bar, progress, accelerator.num_processes)
+            train_all(waiting, folder / RUNS, lengths, images, bar, progress, accelerator, at_once)
             begun.append(time.monotonic())
             more = from_main(_next_seed(trial, folder, seeds, begun))
             if more is None:
@@ -106,64 +109,6 @@ def before_training(seeds: int, comparisons: int) -> str:
         f"difference of {found:.1f} standard deviations of a paired difference "
         f"({0.3 * found:.2f} points if that is 0.3); smaller ones are mostly missed."
     )
-
-
-Waiting = list[tuple[Variant, int]]
-
-
-def _train_all(
-    waiting: Waiting,
-    folder: Path,
-    lengths: Mapping[str, float],
-    sets: Mapping[str, Any],
-    bar: tqdm[Any],
-    progress: bool,
-    world: int,
-) -> None:
-    """Do all the runs; one that fails is written down, and the others go on."""
-
-    def where(run: tuple[Variant, int]) -> Path:
-        return folder / RUNS / run[0].folder(run[1])
-
-    failed_before = from_main([(where(run) / FAILED).exists() for run in waiting])
-    order = sorted(range(len(waiting)), key=lambda i: failed_before[i])
-    waiting = [waiting[i] for i in order]  # what failed the last time comes last
-    while waiting:
-        busy = []
-        for variant, seed in waiting:
-            try:
-                train(
-                    variant.config,
-                    variant.recipe.replace(seed=seed),
-                    where((variant, seed)),
-                    **sets,
-                    label=variant.label,
-                    length=lengths[variant.name],
-                    progress=progress,
-                )
-                bar.update()
-            except RunBusy:
-                busy.append((variant, seed))
-            except OSError:
-                raise  # the disk's fault, which all runs would meet
-            except Exception as error:
-                why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                _note_failure(where((variant, seed)), variant, seed, why)
-                if world > 1:  # the other processes wait for this one's part of a step
-                    raise
-                bar.update()
-        if busy:
-            time.sleep(2)
-        waiting = busy
-
-
-def _note_failure(path: Path, variant: Variant, seed: int, why: str) -> None:
-    make_folder(path)
-    values = {"label": variant.label, "conditions": variant.conditions, "seed": seed, "why": why}
-    write_json(path / FAILED, values)
-    gc.collect()  # what the failed run held
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _next_seed(trial: Trial, folder: Path, seeds: list[int], begun: list[float]) -> int | None:
@@ -191,7 +136,7 @@ def _plan(
     variants: list[Variant],
     known: dict[str, Any],
     folder: Path,
-    images: _Images,
+    images: TrialImages,
 ) -> dict[str, Any]:
     """What ``trial.json`` will say: the trial with what earlier calls of it have added.
 
@@ -238,22 +183,8 @@ def _merged(values: list[Any]) -> list[Any]:
     return list({json.dumps(each): each for each in values}.values())
 
 
-class _Images:
-    """The images of each recipe, loaded once."""
-
-    def __init__(self, sets: Mapping[str, Any]) -> None:
-        self.sets = sets
-        self.loaded: dict[str, Data] = {}
-
-    def of(self, recipe: Recipe) -> Data:
-        key = json.dumps(recipe.to_dict())
-        if key not in self.loaded:
-            self.loaded[key] = load_data(recipe, **self.sets)
-        return self.loaded[key]
-
-
 def _controls(
-    trial: Trial, variants: list[Variant], known: Mapping[str, Any], images: _Images
+    trial: Trial, variants: list[Variant], known: Mapping[str, Any], images: TrialImages
 ) -> list[tuple[Variant | None, dict[str, Any]]]:
     """For each gated row its control, and what ``trial.json`` says of it. A row that is there
     already, as the gate costs nothing or as much as another, is not added again.
@@ -284,7 +215,7 @@ def _controls(
     return found
 
 
-def _control(trial: Trial, v: Variant, images: _Images) -> dict[str, Any]:
+def _control(trial: Trial, v: Variant, images: TrialImages) -> dict[str, Any]:
     data = images.of(v.recipe)
     config, cost = resolve(v.config, v.recipe, data), trial.control
     assert cost is not None
@@ -313,7 +244,7 @@ def _timed(
     variants: list[Variant],
     known: Mapping[str, float],
     steps: Mapping[str, float],
-    images: _Images,
+    images: TrialImages,
 ) -> dict[str, float]:
     """Lengths of equal time. Those that a trial began with stay, as runs were made by them; a
     network that comes new is measured beside one of the old ones."""
@@ -328,7 +259,7 @@ def _timed(
     return {v.name: {**measured, **known}[v.name] for v in variants}
 
 
-def _step_seconds(variants: list[Variant], images: _Images) -> dict[str, float]:
+def _step_seconds(variants: list[Variant], images: TrialImages) -> dict[str, float]:
     """The fastest of several training steps of each network, measured in turns."""
     best: dict[str, float] = {}
     trainers = {}

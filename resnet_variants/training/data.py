@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import os
@@ -50,6 +51,7 @@ class Data:
     _resident: dict[tuple[int, torch.device], ResidentImages] = field(
         default_factory=dict, init=False, repr=False
     )
+    """by what is kept decoded, which copies for other seeds share"""
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -58,6 +60,13 @@ class Data:
         kept = {name: images for name, images in parts.items() if images is not None}
         found = {name: images_digest(images) for name, images in kept.items()}
         return {"classes": state_digest(self.classes), **found}
+
+    def for_seed(self, seed: int) -> Data:
+        """The same images in the order and augmentation of another seed; what is decoded is shared.
+        (Noise in the labels is not redrawn.)"""
+        other, train = copy.copy(self), self.train.for_seed(seed)
+        object.__setattr__(other, "train", train)
+        return other
 
     @property
     def num_classes(self) -> int:
@@ -94,9 +103,9 @@ class Data:
         return loader, sampler
 
     def _on(self, images: Images, device: torch.device) -> Images | ResidentImages:
-        known = (id(images), device)
-        if known in self._resident:
-            return self._resident[known]
+        known = (id(images.cache), device)
+        if images.settled and known in self._resident:
+            return self._resident[known].of(images)
         size = len(images) * math.prod(self.shape)
         if not (images.settled and self.stays and size <= _room(device)):
             return images

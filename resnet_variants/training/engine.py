@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -26,8 +28,6 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     cpu = recipe.device == "cpu" or not torch.accelerator.is_available()
     if recipe.precision == "fp16" and cpu:
         raise ValueError("precision='fp16' needs an accelerator; a CPU computes in 'bf16' or 'no'.")
-    if recipe.deterministic:  # read when CUDA starts
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     AcceleratorState._reset_state()  # an earlier run's precision would be kept otherwise
     accelerator = Accelerator(
         cpu=cpu, mixed_precision=recipe.precision, gradient_accumulation_steps=recipe.accumulate
@@ -50,6 +50,31 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
             "torchrun or accelerate launch."
         )
     return accelerator
+
+
+WORKSPACE, FIXED = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
+"""what cuBLAS reads when a GPU is first used, and its values that give the same sums each time"""
+
+
+@contextlib.contextmanager
+def determinism(recipe: Recipe) -> Iterator[None]:
+    """torch as the recipe's ``deterministic`` says, for a while; on a GPU before it is used."""
+    if recipe.deterministic and os.environ.get(WORKSPACE) not in FIXED:
+        if recipe.device != "cpu" and torch.cuda.is_initialized():
+            raise ValueError(
+                f"deterministic=True: the GPU was used before, without {WORKSPACE}={FIXED[0]} in "
+                f"the environment ({os.environ.get(WORKSPACE)!r} is there), and computes sums in "
+                "any order. Set it before Python starts."
+            )
+        os.environ[WORKSPACE] = FIXED[0]
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(recipe.deterministic)
+    torch.backends.cudnn.benchmark = not recipe.deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 class CpuSyncBatchNorm2d(nn.BatchNorm2d):

@@ -67,6 +67,12 @@ class Images(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def for_seed(self, seed: int) -> Images:
+        """The same images, augmented by another seed."""
+        other = copy.copy(self)
+        other.seed, other._drawn = seed, {}
+        return other
+
     def with_transform(self, transform: Any) -> Images:
         """The same images, otherwise transformed."""
         other = copy.copy(self)

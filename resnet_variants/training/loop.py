@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..registry import model_config
 from ..storage import locked, make_folder
 from .callbacks import Callback
 from .data import Data, load_data
-from .engine import everyone, from_main, make_accelerator, on_all
+from .engine import determinism, everyone, from_main, make_accelerator, on_all
 from .measure import inference_speed, training_memory
 from .recipe import Recipe
 from .result import Result
@@ -73,9 +73,65 @@ def train(
 
     >>> train("resnet20_cifar", Recipe(epochs=5), "runs/first").top1  # doctest: +SKIP
     """
+    recipe = recipe or Recipe()
     label = label or (network if isinstance(network, str) else network.builder)
-    recipe, start = starting(recipe or Recipe(), label.partition(" ")[0])
-    data = load_data(recipe, train_set, test_set)
+    run = training(
+        network, recipe, out, lambda recipe: load_data(recipe, train_set, test_set),
+        label=label, length=length, progress=progress, callbacks=callbacks,
+    )  # fmt: skip
+    with own_random_state():
+        while True:
+            try:
+                next(run)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+
+
+def own_random_state() -> contextlib.AbstractContextManager[None]:
+    """The user's own random state is left as it was."""
+    return torch.random.fork_rng(devices=range(torch.cuda.device_count()))
+
+
+def training(
+    network: str | NetworkConfig,
+    recipe: Recipe,
+    out: str | Path | None,
+    images: Callable[[Recipe], Data],
+    *,
+    label: str,
+    length: float = 1.0,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> Generator[None, None, Result]:
+    """``train``, which yields after each step: several take turns and give what each gives alone.
+
+    ``images`` gives the data of a recipe. Settings of torch are those of the run only while it
+    computes; the random state is not what it was (``own_random_state``).
+    """
+    run = _run(network, recipe, out, images, label, length, progress, callbacks)
+    while True:
+        with determinism(recipe):
+            try:
+                next(run)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+        yield
+
+
+def _run(
+    network: str | NetworkConfig,
+    recipe: Recipe,
+    out: str | Path | None,
+    images: Callable[[Recipe], Data],
+    label: str,
+    length: float,
+    progress: bool,
+    callbacks: Sequence[Callback],
+) -> Generator[None, None, Result]:
+    recipe, start = starting(recipe, label.partition(" ")[0])
+    data = images(recipe)
     config = resolve(network, recipe, data)
     counts = check(config, data)
     accelerator = make_accelerator(recipe)
@@ -89,15 +145,11 @@ def train(
         finished = from_main(folder.result() if folder else None)
         if finished is not None:
             return Result.from_dict(finished)
-        # the user's own random state is left as it was
-        gpus = range(torch.cuda.device_count())
-        stack.enter_context(torch.random.fork_rng(devices=gpus))
-        stack.enter_context(_determinism(recipe))
         shown = progress and accelerator.is_main_process
         with smaller_parts(config, recipe, data):
-            trainer = Trainer(config, recipe, data, accelerator, folder, length, start).run(
-                label, shown, callbacks
-            )
+            trainer = yield from Trainer(
+                config, recipe, data, accelerator, folder, length, start
+            ).steps(label, shown, callbacks)
         result = _finish(trainer, label, counts)
         for callback in callbacks:
             callback.on_end(trainer, result)
@@ -126,7 +178,7 @@ def identity(
 
 def probe(config: NetworkConfig, recipe: Recipe, data: Data) -> None:
     """Do a training step on some images, and forget it. Raises what such a step raises."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with own_random_state(), determinism(recipe):
         Trainer(config, recipe, data, make_accelerator(recipe)).try_step()
 
 
@@ -224,15 +276,3 @@ def _measured(trainer: Trainer) -> tuple[float, int]:
     return speed, training_memory(
         trainer.network, noise(share), trainer.optimizer, accelerator.autocast
     )
-
-
-@contextlib.contextmanager
-def _determinism(recipe: Recipe) -> Iterator[None]:
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(recipe.deterministic)
-    torch.backends.cudnn.benchmark = not recipe.deterministic
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.backends.cudnn.benchmark = before[1]

@@ -5,6 +5,8 @@ What comes out is bitwise what the loader gives: the same order, the same shifts
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -31,6 +33,12 @@ class ResidentImages(Dataset[Batch]):
         self.device = device
         self._epoch: int | None = None
         self._draws = torch.zeros(len(images), self.move.columns, device=device)
+
+    def of(self, images: Images) -> ResidentImages:
+        """The same tensor for ``images`` of another seed, whose draws are their own."""
+        other = copy.copy(self)
+        other.images, other._epoch, other._draws = images, None, torch.zeros_like(self._draws)
+        return other
 
     def start(self, epoch: int) -> None:
         """Draw the shifts and flips of an epoch, as the loader draws them."""

@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Self
 
 import torch
@@ -86,8 +86,13 @@ class Trainer(Learner):
 
     # Training -----------------------------------------------------------------------------
 
-    def run(self, label: str, progress: bool, callbacks: Sequence[Callback] = ()) -> Self:
-        """Go on to the end of the schedule."""
+    def steps(
+        self, label: str, progress: bool, callbacks: Sequence[Callback] = ()
+    ) -> Generator[None, None, Self]:
+        """Go on to the end of the schedule; yields after each step, so that runs can take turns.
+
+        A step draws from generators that it seeds itself: what others do between is no matter.
+        """
         self.callbacks = callbacks
         bar = tqdm(
             total=self.total_steps, initial=self.step, desc=label, unit="step", leave=False,
@@ -95,7 +100,7 @@ class Trainer(Learner):
         )  # fmt: skip
         with bar:
             while self.step < self.total_steps and self.diverged is None:
-                self._epoch(bar, label)
+                yield from self._epoch(bar, label)
                 last = self.history[-1]
                 if last["top1"] is not None:
                     bar.set_postfix(
@@ -113,7 +118,7 @@ class Trainer(Learner):
         self.loss.zero_()
         self.waited, self.worked = 0.0, 0.0
 
-    def _epoch(self, bar: tqdm[Any], label: str) -> None:
+    def _epoch(self, bar: tqdm[Any], label: str) -> Iterator[None]:
         """From the step where the last checkpoint left it to the end of the epoch."""
         epoch, first = divmod(self.step, self.epoch_steps)
         last = min(self.total_steps - epoch * self.epoch_steps, self.epoch_steps)
@@ -126,6 +131,7 @@ class Trainer(Learner):
         for done in range(first + 1, last + 1):
             self._step(batches)
             bar.update()
+            yield
             if self.step % WATCH_STEPS == 0 and not math.isfinite(float(self.mean_loss())):
                 last = done
                 break
@@ -210,6 +216,7 @@ class Trainer(Learner):
         share = self.recipe.batch_size // self.recipe.accumulate // world
         keys = [(0, position) for position in range(rank * share, (rank + 1) * share)]
         batch = self.data.train.__getitems__(keys)
+        self.captured = None  # its images come in an epoch's order
         self._step(iter([batch] * self.recipe.accumulate))
 
     def time_step(self) -> float:

@@ -94,14 +94,14 @@ def test_a_budget_counts_the_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_failed_run_is_told_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Trainer.run
+    steps = Trainer.steps
 
     def broken(self: Trainer, *args: Any) -> Trainer:
         if self.recipe.batch_size == 16:
             raise RuntimeError("it broke")
-        return run(self, *args)
+        return steps(self, *args)
 
-    monkeypatch.setattr(Trainer, "run", broken)
+    monkeypatch.setattr(Trainer, "steps", broken)
     sizes = [64, 16, 32]
     trial = Trial(
         networks={"net": tiny()}, recipe=short(epochs=1, warmup_epochs=0), seeds=(0,),

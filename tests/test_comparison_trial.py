@@ -133,8 +133,8 @@ def test_unwritable_output_is_refused(tmp_path: Path, monkeypatch) -> None:
 
 def test_finished_parts_are_not_run_again(finished: Path, monkeypatch) -> None:
     trained = []
-    run = Trainer.run
-    monkeypatch.setattr(Trainer, "run", lambda self, *a: (trained.append(self), run(self, *a)))
+    steps = Trainer.steps
+    monkeypatch.setattr(Trainer, "steps", lambda self, *a: (trained.append(self), steps(self, *a)))
     recipe = short(corruptions=("contrast:5",))
     before = (finished / "report.json").read_text()
     again = run_trial(_trial(recipe=recipe), finished, progress=False)

@@ -13,7 +13,7 @@ from resnet_variants import create_model
 from resnet_variants.comparison import Trial, run_trial
 from resnet_variants.training import Recipe, load_data, train
 from resnet_variants.training.engine import averaged, make_accelerator
-from resnet_variants.training.loop import resolve
+from resnet_variants.training.loop import probe, resolve
 from resnet_variants.training.trainer import Trainer
 
 from .training_runs import ROOT, environment, scores, short, tiny, weights
@@ -172,6 +172,25 @@ def test_refused() -> None:
         train("resnet18", short(), progress=False)
     with pytest.raises(ValueError, match="Did you mean"):
         train("resnet20_cifr", short(), progress=False)
+
+
+@pytest.mark.slow
+def test_compiled_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More gates than torch compiles of one function by itself, each once, not once a seed."""
+    from torch._dynamo.utils import counters
+
+    compiles = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiles(self, backend="eager"))
+    recipe = short(compile=True, batch_size=8)
+    gates = [None, "se", "eca", "ssa", "salient", "cbam", "ge", "gct", "bam", "simam"]
+    for seed in (0, 1):
+        for gate in gates:
+            before = counters["stats"]["unique_graphs"]
+            seeded = recipe.replace(seed=seed)
+            data = load_data(seeded)
+            probe(resolve(tiny(attention=gate), seeded, data), seeded, data)
+            new = counters["stats"]["unique_graphs"] - before
+            assert (new > 0) == (seed == 0), (gate, seed)
 
 
 @pytest.mark.slow

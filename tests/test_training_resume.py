@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import random
 import resource
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
 from resnet_variants.storage import locked, read_json, write_atomically
 from resnet_variants.training import Recipe, Result, train
+from resnet_variants.training.identity import state_digest
 from resnet_variants.training.loop import RunBusy
+from resnet_variants.training.snapshot import Snapshots
 
 from .training_runs import equal, kill, scores, short, start, tiny, weights
 
@@ -112,7 +116,7 @@ def test_stopped_at_every_step(tmp_path: Path, optimizer: str, monkeypatch) -> N
 
 def test_finished_run_is_only_read(tmp_path: Path, monkeypatch) -> None:
     first = train(tiny(), short(), tmp_path / "run", progress=False)
-    monkeypatch.setattr("resnet_variants.training.trainer.Trainer.run", None)
+    monkeypatch.setattr("resnet_variants.training.trainer.Trainer.steps", None)
     again = train(tiny(), short(), tmp_path / "run", progress=False)
     assert again == first
 
@@ -196,3 +200,34 @@ def test_run_folder_says_what_it_is(tmp_path: Path) -> None:
     assert {"python", "system", "cpus", "threads", "git", "command"} <= run["environment"].keys()
     log = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert log[0].startswith("epoch,step,lr,train_loss,top1") and len(log) == 3
+
+
+def test_a_checkpoint_is_copied_when_it_is_asked_for() -> None:
+    """Byte by byte the file of the state as it was, whatever the training does meanwhile."""
+    draw = torch.Generator().manual_seed(0)
+    state = {
+        "step": 3, "history": [], "loss": torch.tensor(2.5), "network": {
+            "a": torch.rand(4, 3, 3, 3, generator=draw).to(memory_format=torch.channels_last),
+            "b": torch.rand(5, 4, generator=draw).T, "count": torch.tensor(7),
+            "half": torch.rand(6, generator=draw).half(), "none": torch.empty(0),
+        }, "optimizer": {"flags": [True, None]},
+    }  # fmt: skip
+    state["network"]["param"] = torch.nn.Parameter(torch.rand(3, generator=draw))
+    wanted = tree_map(lambda v: v.detach().clone() if torch.is_tensor(v) else v, state)
+    snapshots = Snapshots()
+    for _ in range(2):  # the second time in the buffer that is there
+        waits = snapshots.take(state)
+        with torch.no_grad():
+            changed = [v for v in tree_leaves(state) if torch.is_tensor(v)]
+            before = [v.clone() for v in changed]
+            for value in changed:
+                value.zero_()
+        copied = waits()
+        for value, old in zip(changed, before, strict=True):
+            with torch.no_grad():
+                value.copy_(old)
+        mine, theirs = io.BytesIO(), io.BytesIO()
+        torch.save(copied, mine)
+        torch.save(wanted, theirs)
+        assert mine.getvalue() == theirs.getvalue()
+        assert state_digest(copied) == state_digest(wanted)

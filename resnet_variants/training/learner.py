@@ -64,6 +64,10 @@ class Learner:
                 shard(self.ema.module, accelerator)
         self.model = distribute(network, accelerator, recipe)
         if recipe.compile:
+            # Code is compiled once for all networks of a configuration; with the default limit of
+            # 8 for all of a process, the ninth gate of a trial would be computed uncompiled.
+            limits = torch._dynamo.config
+            limits.recompile_limit = max(limits.recompile_limit, 64)
             self.model.compile()
         self.optimizer = make_optimizer(network, recipe)
         self.stepper = accelerator.prepare_optimizer(self.optimizer)
@@ -122,8 +126,10 @@ class Learner:
         return get_model_state_dict(self.tested, options=options)
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on learning, on the CPU."""
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        """All that is needed to go on learning: of one process where it lies, of several whole on
+        the CPU."""
+        several = self.accelerator.num_processes > 1
+        options = StateDictOptions(full_state_dict=True, cpu_offload=several)
         network, optimizer = get_state_dict(self.network, self.optimizer, options=options)
         state = {"network": network, "optimizer": optimizer, "loss": self.mean_loss()}
         if self.ema is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import csv
 import hashlib
 import json
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from torch.utils._pytree import tree_map
 
 from ..checkpoints.catalogue import Weights
 from ..checkpoints.models import described
@@ -27,6 +25,7 @@ from ..config import config_from_dict
 from ..storage import make_folder, read_json, write_atomically, write_json
 from .identity import differences, state_digest
 from .recipe import Recipe
+from .snapshot import Snapshots
 
 BEST = "best.safetensors"
 RUN, LOG, CHECKPOINT, RESULT, WEIGHTS, PREDICTIONS, FAILED = (
@@ -54,6 +53,7 @@ class RunFolder:
         self.path = make_folder(Path(path))
         self._saving: threading.Thread | None = None
         self._failed: BaseException | None = None
+        self._snapshots = Snapshots()
         self.what = json.loads(json.dumps(what))
         if (self.path / RUN).exists():
             self._check_same(_part(self.path / RUN, read_json(self.path / RUN), "what"))
@@ -131,15 +131,16 @@ class RunFolder:
         return state
 
     def save(self, state: dict[str, Any]) -> None:
-        """Copy the state, then write it in the background; the last one is complete before.
+        """Begin to copy the state, and write it in the background; the last one is complete before.
 
         Raises OSError if the last one could not be written; what was there before stays.
         """
         self.wait()
-        snapshot = tree_map(_copied, state)
+        copied = self._snapshots.take(state)
 
         def write() -> None:
             try:
+                snapshot = copied()
                 digest = state_digest([self.what, snapshot])
                 whole = {**snapshot, "run": self.what, "digest": digest}
                 write_atomically(self.path / CHECKPOINT, lambda f: torch.save(whole, f))
@@ -248,10 +249,6 @@ def _sha256(path: Path) -> str:
 
 def _write(data: bytes, file: BinaryIO) -> None:
     file.write(data)
-
-
-def _copied(value: Any) -> Any:
-    return value.detach().cpu().clone() if isinstance(value, torch.Tensor) else copy.copy(value)
 
 
 def write_log(path: Path, history: list[dict[str, Any]]) -> None:

@@ -15,10 +15,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import IO, Any
 
 import torch
@@ -52,21 +49,15 @@ class Contents:
     metadata: Mapping[str, str] = field(default_factory=dict)
     swapped: bool = False
     """whether its numbers begin with their highest byte"""
-    _place: Lock = field(default_factory=Lock)
-    """held while the file is at the place of one of the readers"""
+    _read: dict[str, Tensor] = field(default_factory=dict)
 
-    def tensors(self, stored: Mapping[str, Stored]) -> dict[str, Tensor]:
-        """Tensors with their numbers; those that share a storage in the file do so here."""
-        storages = {each.storage.key: each.storage for each in stored.values()}
-        # Threads, since checksums take as long as reading.
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            numbers = dict(zip(storages, pool.map(self._numbers, storages.values()), strict=True))
-        return {
-            name: numbers[each.storage.key]
-            .view(each.dtype)
-            .as_strided(each.shape, each.stride, each.offset)
-            for name, each in stored.items()
-        }
+    def tensor(self, stored: Stored) -> Tensor:
+        """A tensor; those that share a storage in the file do so here."""
+        storage = stored.storage
+        if storage.key not in self._read:
+            self._read[storage.key] = self._numbers(storage)
+        numbers = self._read[storage.key].view(stored.dtype)
+        return numbers.as_strided(stored.shape, stored.stride, stored.offset)
 
     def _numbers(self, storage: Storage) -> Tensor:
         record = self.records.get(storage.key)
@@ -77,31 +68,24 @@ class Contents:
                 f"the storage {storage.key[:40]!r} has {record.nbytes:,} bytes where its tensors "
                 f"need {storage.nbytes:,}"
             )
-        numbers = read_record(self.file, record, self._place)
+        numbers = read_record(self.file, record)
         if self.swapped:
             numbers.untyped_storage().byteswap(storage.dtype)
         return numbers
 
 
-_ALONE: AbstractContextManager[None] = nullcontext()
-
-
-def read_record(
-    file: IO[bytes], record: Record, place: AbstractContextManager[Any] = _ALONE
-) -> Tensor:
-    """The bytes of a record, in memory of their own, their checksum compared; ``place`` is held
-    where several threads read one file."""
+def read_record(file: IO[bytes], record: Record) -> Tensor:
+    """The bytes of a record, in memory of their own, their checksum compared."""
     numbers = torch.empty(record.nbytes, dtype=torch.uint8)
     if not record.nbytes:
         return numbers
     memory = (ctypes.c_char * record.nbytes).from_address(numbers.data_ptr())
     target, crc = memoryview(memory).cast("B"), 0
+    file.seek(record.offset)
     for start in range(0, record.nbytes, _CHUNK):
         chunk = target[start : start + _CHUNK]
-        with place:
-            file.seek(record.offset + start)
-            if file.readinto(chunk) != len(chunk):  # type: ignore[attr-defined]
-                raise MalformedError("it is cut off")
+        if file.readinto(chunk) != len(chunk):  # type: ignore[attr-defined]
+            raise MalformedError("it is cut off")
         if record.crc is not None:
             crc = zlib.crc32(chunk, crc)
     if record.crc is not None and crc != record.crc:

@@ -156,7 +156,8 @@ def _read(
     kind = "zipped " * archives + contents.format
     found = Checkpoint(shapes, path, kind, weights.path, contents.metadata)
     check(found)
-    return dataclasses.replace(found, tensors=contents.tensors(weights.tensors))
+    tensors = {name: contents.tensor(each) for name, each in weights.tensors.items()}
+    return dataclasses.replace(found, tensors=tensors)
 
 
 def _recognise(file: IO[bytes], path: Path, size: int) -> str:

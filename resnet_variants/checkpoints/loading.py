@@ -54,9 +54,11 @@ def load_checkpoint(
     options = Options(dialect, key, prefix, classifier, input_channels, allow_unverified)
     tensors, report = tensors_for(model, source, options, adopt=False)
     state = model.state_dict()
-    with torch.no_grad():
-        # One call, which no Ctrl-C can come in between; that it cannot fail was made sure of.
-        torch._foreach_copy_([state[name] for name in tensors], list(tensors.values()))
+    # One call, which no Ctrl-C can come in between; that it cannot fail was made sure of. Its
+    # tensors are detached: torch.no_grad(), interrupted as it begins, would stay.
+    torch._foreach_copy_(
+        [state[name] for name in tensors], [tensor.detach() for tensor in tensors.values()]
+    )
     model.load_report = report  # type: ignore[assignment]
     return report
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 from weakref import WeakSet
 
 import pytest
@@ -23,7 +24,7 @@ from .test_deploy import _close, _with_statistics
 class Counted(Repeated):
     """A stand-in that knows which of its kind there are."""
 
-    living: WeakSet[Counted] = WeakSet()
+    living: ClassVar[WeakSet[Counted]] = WeakSet()
 
     def __init__(self) -> None:
         Counted.living.add(self)

@@ -64,6 +64,21 @@ def test_backward_hooks_on_every_module_change_nothing(family: str) -> None:
     assert {n for n, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.ReLU))} <= seen
 
 
+@each_kind
+def test_layers_are_registered_as_they_run(family: str) -> None:
+    """What grad-cam's FullGrad takes a network's layers to do."""
+    model, ran = small(family).eval(), []
+    for name, module in model.named_modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    with torch.no_grad():
+        model(torch.randn(1, 3, 96, 96))
+    owners = dict.fromkeys(name.rpartition(".")[0] for name, _ in model.named_parameters())
+    assert set(ran) == set(owners)
+    if family not in ("RAN", "Gates"):  # a mask's levels go down and up; CBAM's MLP runs twice
+        assert ran == list(owners)
+
+
 @each_family
 def test_layers_are_torchs_own(family: str) -> None:
     """Tools find them by exact type."""

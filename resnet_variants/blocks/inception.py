@@ -152,8 +152,8 @@ class ResidualInception(nn.Module):
                 ),
             ]
         )
-        self.expand = ConvNormAct(2 * wide + narrow, out_channels, norm=norm, act=None)
         self.shortcut = make_shortcut("conv", in_channels, out_channels, stride=stride, norm=norm)
+        self.expand = ConvNormAct(2 * wide + narrow, out_channels, norm=norm, act=None)
         self.attention = attention
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.act = act()

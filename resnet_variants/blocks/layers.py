@@ -160,6 +160,8 @@ def is_writable(x: Tensor) -> bool:
 def chunk(x: Tensor, chunks: int) -> list[Tensor]:
     """The channels in ``chunks`` equal parts. A list, also of a traced map, whose parts cannot be
     counted."""
+    if chunks == 1:  # a split into one, which converters (LiteRT's) do not take for a map
+        return [x]
     parts = x.chunk(chunks, 1)
     return [parts[i] for i in range(chunks)]
 

@@ -42,15 +42,15 @@ class PreActUnit(nn.Module):
     ) -> None:
         super().__init__()
         self.before = PreActivation(in_channels, norm=norm, act=act)
-        self.conv1 = ConvNormAct(in_channels, mid_channels, norm=norm, act=act)
-        self.conv2 = ConvNormAct(mid_channels, mid_channels, 3, stride=stride, norm=norm, act=act)
-        self.conv3 = ConvNormAct(mid_channels, out_channels, bias=False, norm=None, act=None)
         self.projects = stride > 1 or in_channels != out_channels
         self.shortcut: nn.Module = (
             Projection(in_channels, out_channels, stride=stride, norm=None)
             if self.projects
             else nn.Identity()
         )
+        self.conv1 = ConvNormAct(in_channels, mid_channels, norm=norm, act=act)
+        self.conv2 = ConvNormAct(mid_channels, mid_channels, 3, stride=stride, norm=norm, act=act)
+        self.conv3 = ConvNormAct(mid_channels, out_channels, bias=False, norm=None, act=None)
         self.attention = attention
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
+from ..choices import check_choice
 from .drop_path import DropPath
 from .gates import Gate
 from .layers import is_writable
@@ -56,8 +57,14 @@ class ResidualUnit(nn.Module):
     in BAM, is ``post`` in the last unit of each stage but the last.)
     """
 
+    shortcut: nn.Module
+    attention: nn.Module | None
+    drop_path: nn.Module
+    act: nn.Module
+
     def __init__(
         self,
+        branch: Mapping[str, nn.Module | None],
         *,
         shortcut: nn.Module,
         act: Callable[[], nn.Module],
@@ -66,11 +73,20 @@ class ResidualUnit(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        self.shortcut = shortcut
-        self.attention = attention
+        parts: list[tuple[str, nn.Module | None]] = [
+            *branch.items(),
+            ("shortcut", shortcut),
+            ("drop_path", DropPath(drop_path) if drop_path else nn.Identity()),
+            ("act", act()),
+        ]
+        n = len(branch)
+        places = {"pre": 0, "inner": n - 1, "identity": n, "standard": n + 1, "post": n + 3}
+        check_choice("attention_at", attention_at, tuple(places))
+        parts.insert(places[attention_at], ("attention", attention))
+        # Registered as they run: others' tools (grad-cam's FullGrad) take that for the order.
+        for name, part in parts:
+            setattr(self, name, part)
         self.attention_at = attention_at if attention is not None else None
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
-        self.act = act()
 
     def hidden(self, x: Tensor) -> Tensor:
         """The residual branch up to its last convolution."""
@@ -112,10 +128,11 @@ class ResidualUnit(nn.Module):
 class BasicUnit(ResidualUnit):
     """Two 3x3 convolutions (ResNet-18, -34 and the CIFAR nets). A stride is in the first."""
 
+    conv1: nn.Module
+    conv2: nn.Module
+
     def __init__(self, *, conv1: nn.Module, conv2: nn.Module, **slots: Unpack[Slots]) -> None:
-        super().__init__(**slots)
-        self.conv1 = conv1
-        self.conv2 = conv2
+        super().__init__({"conv1": conv1, "conv2": conv2}, **slots)
 
     def hidden(self, x: Tensor) -> Tensor:
         return self._gated("inner", self.conv1(x))
@@ -131,6 +148,12 @@ class Bottleneck(ResidualUnit):
     where an average pooling takes its stride (ResNeSt, SCNet-v1d).
     """
 
+    conv1: nn.Module
+    pool_before: nn.Module
+    conv2: nn.Module
+    pool_after: nn.Module
+    conv3: nn.Module
+
     def __init__(
         self,
         *,
@@ -141,12 +164,14 @@ class Bottleneck(ResidualUnit):
         pool_after: nn.Module | None = None,
         **slots: Unpack[Slots],
     ) -> None:
-        super().__init__(**slots)
-        self.conv1 = conv1
-        self.pool_before = pool_before or nn.Identity()
-        self.conv2 = conv2
-        self.pool_after = pool_after or nn.Identity()
-        self.conv3 = conv3
+        branch = {
+            "conv1": conv1,
+            "pool_before": pool_before or nn.Identity(),
+            "conv2": conv2,
+            "pool_after": pool_after or nn.Identity(),
+            "conv3": conv3,
+        }
+        super().__init__(branch, **slots)
 
     def hidden(self, x: Tensor) -> Tensor:
         x = self.pool_before(self.conv1(x))

@@ -50,7 +50,11 @@ class SelfCalibratedConv(nn.Module):
         squares: Any
         if torch.compiler.is_dynamo_compiling():  # torch 2.11's takes no sym_min of numbers there
             squares = [min(side, step) for side in size]
-        elif torch.compiler.is_exporting() and not self.training:
+        elif (
+            torch.compiler.is_exporting()
+            and not self.training
+            and any(isinstance(side, torch.SymInt) for side in size)  # a fixed size needs it not
+        ):
             return self._surroundings_of_any_size(x)
         elif torch.jit.is_tracing():  # sizes are tensors then: min would fix its answer
             squares = [torch.as_tensor(side).clamp(max=step) for side in size]
@@ -82,5 +86,6 @@ class SelfCalibratedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         plain, calibrated = x.chunk(2, 1)
+        plain = self.k1(plain)
         gate = self.gate(calibrated + self.surroundings(calibrated))
-        return torch.cat((self.k1(plain), self.k4(self.k3(calibrated) * gate)), 1)
+        return torch.cat((plain, self.k4(self.k3(calibrated) * gate)), 1)

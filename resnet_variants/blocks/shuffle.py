@@ -150,6 +150,14 @@ class ShuffleUnit(ResidualUnit):
     activation behind it. (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)).
     """
 
+    split: nn.Module | None
+    projection: nn.Module | None
+    conv1: nn.Module
+    shuffle_before: nn.Module
+    conv2: nn.Module
+    shuffle_after: nn.Module
+    conv3: nn.Module
+
     def __init__(
         self,
         *,
@@ -166,20 +174,23 @@ class ShuffleUnit(ResidualUnit):
         attention: nn.Module | None = None,
         drop_path: float = 0.0,
     ) -> None:
+        branch = {
+            "split": split,
+            "projection": projection,
+            "conv1": conv1,
+            "shuffle_before": shuffle_before or nn.Identity(),
+            "conv2": conv2,
+            "shuffle_after": shuffle_after or nn.Identity(),
+            "conv3": conv3,
+        }
         super().__init__(
+            branch,
             shortcut=nn.Identity(),
             act=act,
             attention=attention,
             drop_path=drop_path if residual else 0.0,
         )
         self.residual = residual
-        self.split = split
-        self.projection = projection
-        self.conv1 = conv1
-        self.shuffle_before = shuffle_before or nn.Identity()
-        self.conv2 = conv2
-        self.shuffle_after = shuffle_after or nn.Identity()
-        self.conv3 = conv3
         self.join = join
 
     def hidden(self, x: Tensor) -> Tensor:

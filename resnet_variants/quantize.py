@@ -21,6 +21,7 @@ from .choices import Registry
 from .export import FORMATS, Run
 from .export.formats import example_images
 from .network import Network
+from .network.folding import summed
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def quantize(
     try:
         with tempfile.TemporaryDirectory() as folder:
             exact = Path(folder) / f"float{path.suffix}"
-            FORMATS[name].write(model, example_images(model), exact, True)
+            FORMATS[name].write(summed(model), example_images(model), exact, True)
             QUANTIZERS[name](exact, path, [image[None] for batch in batches for image in batch])
             evaluated = torch.cat(batches) if images is None else images
             return _compare(FORMATS[name].load, exact, path, evaluated)

@@ -1,5 +1,6 @@
 """Reparameterised units: the papers' branches, and the one convolution that they deploy as."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from torch import nn
 from resnet_variants import Network, create_model
 from resnet_variants.blocks import ConvSpec, GroupNorm, RepConv
 from resnet_variants.deploy import BACKENDS, pack
-from resnet_variants.deploy.branches import sum_branches, summed
+from resnet_variants.export import export_model
+from resnet_variants.network.folding import sum_branches, summed
+from resnet_variants.quantize import quantize
 
 from .golden import fill
 
@@ -129,3 +132,17 @@ def test_compiled_whole_and_exported_for_any_size() -> None:
         expected = model(images)
         torch.testing.assert_close(compiled(images), expected)
         torch.testing.assert_close(exported.module()(images), expected)
+
+
+def test_files_have_no_branches(tmp_path: Path) -> None:
+    """What others' runtimes read: exported, and quantised."""
+    import onnx
+
+    model, branches = _network().float(), 3 * 4  # two 3x3 and the 1x1, of which one is left
+    convs = sum(isinstance(each, nn.Conv2d) for each in model.modules())
+    export_model(model, tmp_path / "network.onnx")
+    images = torch.randn(4, 3, 64, 64)
+    assert quantize(model, images, tmp_path / "int8.onnx").sqnr > 20
+    for path in tmp_path.glob("*.onnx"):
+        kinds = [node.op_type for node in onnx.load(path).graph.node]
+        assert sum("Conv" in kind for kind in kinds) == convs - branches * 2 // 3, path

@@ -8,9 +8,10 @@ It rewrites a built network, and may use ``export``, ``quantize`` and ``checkpoi
    which device has), ``memory``, and ``deployed`` (the result, and the file that keeps it).
 2. What runs it. ``backends``: ``base`` says what a back end is; then a file each, of which
    ``packed`` is the shortest.
-3. The network rewritten, once for all of them. ``pack`` goes over the modules: ``folding``
-   (normalisation into convolutions), ``branches`` (parallel convolutions as one), ``units``
-   (additions and gates into the last convolution, shuffles into weights).
+3. The network rewritten, once for all of them. ``pack`` goes over the modules:
+   ``network.folding`` (normalisation into convolutions, summed branches as one), ``branches``
+   (those side by side), ``units`` (additions and gates into the last convolution, shuffles into
+   weights).
 4. What a convolution becomes: on a CPU a form of ``cpu``; on an NVIDIA GPU ``gpu`` chooses among
    those of ``forms``, with a gate of its input from ``gated``. What stands between convolutions
    is stated in ``passes``, and is a Triton kernel of ``kernels`` there. ``captured`` records the

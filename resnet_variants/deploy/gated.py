@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..blocks.attention import SE, SSA, Salient
 from ..blocks.gates import ChannelGate, Gate
-from .folding import as_conv
+from ..network.folding import as_conv
 
 
 class InputGate(nn.Module):

@@ -16,9 +16,9 @@ from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActivation
 from ..blocks.repvgg import RepConv
 from ..blocks.shuffle import ShuffleUnit
-from .branches import MergedBranches, sum_branches
+from ..network.folding import as_conv, folds_into, sum_branches
+from .branches import MergedBranches
 from .cpu import FUSABLE, fastest
-from .folding import as_conv, folds_into
 from .gpu import GpuConv, MaxPool
 from .units import FusedUnit, ShuffledStage, absorb_activation, absorb_scale
 

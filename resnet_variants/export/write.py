@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..network import Network
+from ..network.folding import summed
 from .check import Difference, check
 from .formats import FORMATS, example_images, example_size
 
@@ -33,8 +34,9 @@ def export_model(
 
     ``to`` is ``onnx``, ``torch-export``, ``torchscript`` or ``openvino``, by default what the
     suffix says. ``dynamic`` takes any batch, height and width; else it is fixed at ``size``
-    (batch, height, width). Raises ValueError for an unknown format, and when the file's answers
-    differ by more than ``tolerance`` of the largest; the file is left for a look then.
+    (batch, height, width). Branches that are summed (``conv="repvgg"``) are written as the one
+    convolution that they are. Raises ValueError for an unknown format, and when the file's
+    answers differ by more than ``tolerance`` of the largest; the file is left for a look then.
     """
     path = Path(path)
     name = _format_of(path) if to is None else to
@@ -46,7 +48,7 @@ def export_model(
     model.eval()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        form.write(model, images, path, dynamic)
+        form.write(summed(model), images, path, dynamic)
         sizes = [size, *_other_sizes(form.least(model))] if dynamic else [size]
         differences = check(model, form.load(path), sizes, tolerance=tolerance)
     finally:

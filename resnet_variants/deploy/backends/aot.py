@@ -10,7 +10,7 @@ from torch import Tensor
 from ...export import export_program
 from ...export.formats import outputs
 from ...network import Network
-from ..branches import summed
+from ...network.folding import summed
 from .base import BACKENDS, Backend, Outputs, through_files
 
 _NAME = "network.pt2"

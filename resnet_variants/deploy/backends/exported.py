@@ -10,8 +10,8 @@ from torch import Tensor
 from ...export import FORMATS
 from ...export.formats import load_openvino
 from ...network import Network
+from ...network.folding import summed
 from ...quantize import quantize
-from ..branches import summed
 from .base import BACKENDS, Backend, Outputs, through_files
 
 
@@ -23,12 +23,12 @@ def _write(
     calibration: Tensor | None,
     folder: Path,
 ) -> None:
-    model, path = summed(model), _path(to, folder)
+    path = _path(to, folder)
     if precision == "int8":
         assert calibration is not None
         quantize(model, calibration, path)
     else:
-        FORMATS[to].write(model, example, path, True)
+        FORMATS[to].write(summed(model), example, path, True)
 
 
 def _load(to: str, folder: Path, precision: str) -> Outputs:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...network import Network
-from ..branches import summed
+from ...network.folding import summed
 from ..captured import Captured
 from ..devices import float32_as
 from ..pack import pack

@@ -208,7 +208,8 @@ def weights_by_file(filename: str) -> Weights | None:
     """The entry whose file has this name, where the name has a hash in it."""
     for each in _entries().values():
         digits = each.hash.partition(":")[2][:8]
-        names = (each.filename, each.filename.removesuffix(".zip"))
-        if digits and digits in filename and filename in names:
+        if not digits or digits not in filename:
+            continue
+        if filename in (each.filename, each.filename.removesuffix(".zip")):
             return each
     return None

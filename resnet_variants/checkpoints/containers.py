@@ -2,18 +2,16 @@
 
 Each says what the file holds and where each storage lies. All that a container says of itself is
 checked before it is believed (sizes, order, uniqueness, that nothing is compressed); the numbers of
-a storage are read when they are asked for, into memory of their own, and their checksum with them.
+a storage are read when they are asked for, into memory of their own, and their checksum compared.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -21,12 +19,12 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from .checksums import Checksums, compare
 from .pickle_names import CodeError, MalformedError, Storage, Stored
 from .pickles import Machine
 
 ENTRIES = 100_000  # of a zip's directory
 TEXT = 1 << 26  # bytes of names and shapes: a pickle, a header
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +47,27 @@ class Contents:
     metadata: Mapping[str, str] = field(default_factory=dict)
     swapped: bool = False
     """whether its numbers begin with their highest byte"""
-    _read: dict[str, Tensor] = field(default_factory=dict)
 
-    def tensor(self, stored: Stored) -> Tensor:
-        """A tensor; those that share a storage in the file do so here."""
-        storage = stored.storage
-        if storage.key not in self._read:
-            self._read[storage.key] = self._numbers(storage)
-        numbers = self._read[storage.key].view(stored.dtype)
-        return numbers.as_strided(stored.shape, stored.stride, stored.offset)
+    def tensors(self, stored: Mapping[str, Stored], sums: Checksums) -> dict[str, Tensor]:
+        """Tensors with their numbers; those that share a storage in the file do so here."""
+        storages = {each.storage.key: each.storage for each in stored.values()}
+        numbers: dict[str, Tensor] = {}
+        for key, storage in storages.items():
+            record = self._record(storage)
+            numbers[key] = _bytes(self.file, record)
+            sums.begin(numbers[key], record.crc)
+        if self.swapped:
+            sums.wait()
+            for key, storage in storages.items():
+                numbers[key].untyped_storage().byteswap(storage.dtype)
+        return {
+            name: numbers[each.storage.key]
+            .view(each.dtype)
+            .as_strided(each.shape, each.stride, each.offset)
+            for name, each in stored.items()
+        }
 
-    def _numbers(self, storage: Storage) -> Tensor:
+    def _record(self, storage: Storage) -> Record:
         record = self.records.get(storage.key)
         if record is None:
             raise MalformedError(f"the storage {storage.key[:40]!r} is not in the file")
@@ -68,28 +76,15 @@ class Contents:
                 f"the storage {storage.key[:40]!r} has {record.nbytes:,} bytes where its tensors "
                 f"need {storage.nbytes:,}"
             )
-        numbers = read_record(self.file, record)
-        if self.swapped:
-            numbers.untyped_storage().byteswap(storage.dtype)
-        return numbers
+        return record
 
 
-def read_record(file: IO[bytes], record: Record) -> Tensor:
-    """The bytes of a record, in memory of their own, their checksum compared."""
+def _bytes(file: IO[bytes], record: Record) -> Tensor:
+    """The bytes of a record, in memory of their own."""
     numbers = torch.empty(record.nbytes, dtype=torch.uint8)
-    if not record.nbytes:
-        return numbers
-    memory = (ctypes.c_char * record.nbytes).from_address(numbers.data_ptr())
-    target, crc = memoryview(memory).cast("B"), 0
     file.seek(record.offset)
-    for start in range(0, record.nbytes, _CHUNK):
-        chunk = target[start : start + _CHUNK]
-        if file.readinto(chunk) != len(chunk):  # type: ignore[attr-defined]
-            raise MalformedError("it is cut off")
-        if record.crc is not None:
-            crc = zlib.crc32(chunk, crc)
-    if record.crc is not None and crc != record.crc:
-        raise MalformedError("a checksum is wrong: its bytes were changed after it was written")
+    if file.readinto(numbers.numpy()) != record.nbytes:  # type: ignore[attr-defined]
+        raise MalformedError("it is cut off")
     return numbers
 
 
@@ -190,7 +185,9 @@ def _small(file: IO[bytes], record: Record | None, default: bytes = b"") -> byte
         return default
     if record.nbytes > TEXT:
         raise MalformedError(f"{record.nbytes:,} bytes of names and shapes")
-    return bytes(read_record(file, record).numpy())
+    numbers = _bytes(file, record)
+    compare(numbers, record.crc)
+    return bytes(numbers.numpy())
 
 
 # The old format ----------------------------------------------------------------------------------

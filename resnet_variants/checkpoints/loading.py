@@ -17,7 +17,7 @@ from .catalogue import Weights, find_weights, weights_by_file
 from .dialects import DIALECTS, OWN
 from .download import fetch
 from .errors import CheckpointError, MismatchError, UnknownDialectError
-from .files import Checkpoint, from_mapping, read_checkpoint
+from .files import Checkpoint, being_read, from_mapping
 from .matching import able_dialects, is_twin, match, near_dialects, pairs_of, twins
 from .reader import INPUT_CHANNELS, Reader, fitting_hint
 from .report import LoadReport, first_few
@@ -51,9 +51,11 @@ def load_checkpoint(
     for tensors that cannot be weights, ``CheckpointError`` where several networks could be meant,
     and what reading the file raises.
     """
+    if not isinstance(model, Network):
+        raise TypeError(f"model must be a network of this library, not {type(model).__name__}.")
     options = Options(dialect, key, prefix, classifier, input_channels, allow_unverified)
-    tensors, report = tensors_for(model, source, options, adopt=False)
     state = model.state_dict()
+    tensors, report = tensors_for(model, state, source, options, adopt=False)
     # One call, which no Ctrl-C can come in between; that it cannot fail was made sure of. Its
     # tensors are detached: torch.no_grad(), interrupted as it begins, would stay.
     torch._foreach_copy_(
@@ -84,13 +86,11 @@ class Options:
 
 
 def tensors_for(
-    model: Network, source: Any, options: Options, *, adopt: bool
+    model: Network, state: Mapping[str, Tensor], source: Any, options: Options, *, adopt: bool
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """The whole state dict of a network from a source, checked, in the network's types, on the CPU;
-    with ``adopt`` each in memory of its own. The network is not touched."""
-    if not isinstance(model, Network):
-        raise TypeError(f"model must be a network of this library, not {type(model).__name__}.")
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
+    """The whole ``state`` dict of a network from a source, checked, in the network's types, on the
+    CPU; with ``adopt`` each in memory of its own. The network is not touched."""
+    if any(tensor.is_meta for tensor in state.values()):
         raise CheckpointError(
             "The network is on the meta device and has no memory for weights: give create_model "
             "the file (checkpoint_path=...), or model.to_empty(device=...) before."
@@ -100,7 +100,7 @@ def tensors_for(
 
     def check(shapes: Checkpoint) -> None:
         """Whose tensors these are: numbers are not read for a file that is another network's."""
-        reader = _reader(model, shapes, weights, name, options, adopt)
+        reader = _reader(model, state, shapes, weights, name, options, adopt)
         reader.compare()
         prepared.append(reader)
 
@@ -108,14 +108,16 @@ def tensors_for(
         checkpoint = (
             source if isinstance(source, Checkpoint) else from_mapping(source, key=options.key)
         )
-        prepared.append(_reader(model, checkpoint, weights, name, options, adopt))
-    elif weights is not None:
-        path = fetch(weights, allow_unverified=options.allow_unverified)
-        checkpoint = read_checkpoint(path, key=options.key or weights.key, check=check)
+        reader = _reader(model, state, checkpoint, weights, name, options, adopt)
+        tensors = reader.read(checkpoint)
     else:
-        checkpoint = read_checkpoint(source, key=options.key, check=check)
-    (reader,) = prepared
-    tensors = reader.read(checkpoint)
+        path, key = source, options.key
+        if weights is not None:
+            path = fetch(weights, allow_unverified=options.allow_unverified)
+            key = key or weights.key
+        with being_read(path, key=key, check=check) as checkpoint:
+            (reader,) = prepared
+            tensors = reader.read(checkpoint)
     reader.report.loaded = len(tensors)
     return tensors, reader.report
 
@@ -142,6 +144,7 @@ def _entry(source: Any) -> tuple[Weights | None, str]:
 
 def _reader(
     model: Network,
+    state: Mapping[str, Tensor],
     checkpoint: Checkpoint,
     weights: Weights | None,
     name: str,
@@ -150,9 +153,9 @@ def _reader(
 ) -> Reader:
     """What reads these tensors for this network, in the dialect that they are in."""
     dialect = options.dialect or (weights.dialect if weights is not None else None)
-    found = match(model, checkpoint.tensors, dialect, options.prefix)
+    found = match(model, state, checkpoint.tensors, dialect, options.prefix)
     if found is None:
-        near = near_dialects(model, checkpoint.tensors)
+        near = near_dialects(model, state, checkpoint.tensors)
         raise MismatchError(
             f"None of the {len(checkpoint.tensors)} tensors in {name} has a name that any dialect "
             f"gives this network ({model.config.builder}): {first_few(list(checkpoint.tensors))}."
@@ -172,7 +175,7 @@ def _reader(
     )
     _refuse_twin(model, weights, checkpoint, name)
     return Reader(
-        model, checkpoint, found, report, options.classifier, options.input_channels, adopt
+        model, state, checkpoint, found, report, options.classifier, options.input_channels, adopt
     )
 
 

@@ -56,19 +56,19 @@ def pairs_of(model: Network, dialect: str, keys: Collection[str]) -> list[Pair] 
 
 def match(
     model: Network,
+    keys: Collection[str],
     names: Iterable[str],
     dialect: str | None = None,
     prefix: str | None = None,
 ) -> Match | None:
-    """The dialect and prefix under which most of the network's tensors are found; ``prefix`` asks
-    for one of several.
+    """The dialect and prefix under which most of the network's tensors, which it calls ``keys``,
+    are found among the names in a file; ``prefix`` asks for one of several.
 
     None when nothing fits at all. Raises ``UnknownDialectError`` for a dialect that does not
     exist or cannot express the network, ``CheckpointError`` where the names are those of several
     networks (``student.`` and ``teacher.``).
     """
     names = list(names)
-    keys = list(model.state_dict())
     # One unit of each stage tells dialects apart as well as all units, in a fraction of the time.
     sample = [
         key
@@ -150,10 +150,10 @@ def able_dialects(model: Network) -> list[str]:
     return [name for name in [OWN, *DIALECTS] if pairs_of(model, name, keys) is not None]
 
 
-def near_dialects(model: Network, names: Iterable[str]) -> list[str]:
+def near_dialects(model: Network, keys: Collection[str], names: Iterable[str]) -> list[str]:
     """Dialects that the names are in, and what they ask of the configuration and it is not."""
     found = []
-    for _, rest in strip_prefixes(names, len(model.state_dict()) // 2):
+    for _, rest in strip_prefixes(names, len(keys) // 2):
         for dialect in DIALECTS:
             if asked := DIALECTS[dialect].asks(model, set(rest)):
                 found.append(f"{dialect}, whose networks have {', '.join(asked)}")
@@ -189,7 +189,7 @@ def fitting_models(tensors: Mapping[str, Tensor]) -> list[str]:
 def _fits(name: str, tensors: Mapping[str, Tensor]) -> bool:
     model = build_on(model_config(name), device="meta")
     state = model.state_dict()
-    found = match(model, tensors)
+    found = match(model, state, tensors)
     if found is None or found.missing or found.unexpected:
         return False
     for pair in found.pairs:
@@ -242,10 +242,10 @@ def twins(model: Network) -> list[str]:
 
 def is_twin(model: Network, config: NetworkConfig) -> bool:
     """Whether ``config`` has the network's tensors and computes something else."""
+    if config.builder != model.config.builder:
+        return False
     own, other = _function(model.config), _function(config)
-    return (
-        config.builder == model.config.builder and other != own and _shapes(other) == _shapes(own)
-    )
+    return other != own and _shapes(other) == _shapes(own)
 
 
 def _function(config: NetworkConfig) -> dict[str, object]:

@@ -74,7 +74,7 @@ def build_filled(config: NetworkConfig, source: Any, **options: Any) -> Network:
     copied a second time."""
     with skip_init():
         model = build_on(config)
-    tensors, report = tensors_for(model, source, Options(**options), adopt=True)
+    tensors, report = tensors_for(model, model.state_dict(), source, Options(**options), adopt=True)
     modules = dict(model.named_modules())
     for name, tensor in tensors.items():
         owner, _, last = name.rpartition(".")

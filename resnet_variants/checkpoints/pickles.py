@@ -49,6 +49,12 @@ class Machine:
             step(self)
         raise MalformedError(f"a pickle of more than {STEPS:,} steps")
 
+    def byte(self) -> int:
+        """The next byte."""
+        value = self.data[self.position]
+        self.position += 1
+        return value
+
     def take(self, count: int) -> bytes:
         """The next bytes."""
         end = self.position + count
@@ -125,13 +131,16 @@ def _push(code: bytes, make: Callable[[Machine], Any]) -> None:
     _RUN[code[0]] = step
 
 
-def _number(m: Machine, format: str, size: int) -> Any:
+def _number(m: Machine, kind: struct.Struct) -> Any:
     try:
-        (value,) = struct.unpack_from(format, m.data, m.position)
+        (value,) = kind.unpack_from(m.data, m.position)
     except struct.error:
         raise MalformedError("the pickle is cut off") from None
-    m.position += size
+    m.position += kind.size
     return value
+
+
+_U2, _U4, _U8, _I4, _F8 = map(struct.Struct, ("<H", "<I", "<Q", "<i", ">d"))
 
 
 def _text(m: Machine, size: int) -> str:
@@ -153,25 +162,25 @@ _push(b")", _constant(()))
 _push(b"]", lambda _: [])
 _push(b"}", lambda _: {})
 _push(b"\x8f", lambda _: Other("set"))
-_push(b"K", lambda m: m.take(1)[0])
-_push(b"M", lambda m: _number(m, "<H", 2))
-_push(b"J", lambda m: _number(m, "<i", 4))
-_push(b"G", lambda m: _number(m, ">d", 8))
+_push(b"K", lambda m: m.byte())
+_push(b"M", lambda m: _number(m, _U2))
+_push(b"J", lambda m: _number(m, _I4))
+_push(b"G", lambda m: _number(m, _F8))
 _push(b"L", lambda m: int(m.line().removesuffix("L")))
 _push(b"\x8a", lambda m: _whole(m, m.take(1)[0]))
-_push(b"\x8b", lambda m: _whole(m, _number(m, "<I", 4)))
-_push(b"X", lambda m: _text(m, _number(m, "<I", 4)))
+_push(b"\x8b", lambda m: _whole(m, _number(m, _U4)))
+_push(b"X", lambda m: _text(m, _number(m, _U4)))
 _push(b"\x8c", lambda m: _text(m, m.take(1)[0]))
-_push(b"\x8d", lambda m: _text(m, _number(m, "<Q", 8)))
+_push(b"\x8d", lambda m: _text(m, _number(m, _U8)))
 _push(b"U", lambda m: _text(m, m.take(1)[0]))  # text of Python 2
-_push(b"T", lambda m: _text(m, _number(m, "<I", 4)))
+_push(b"T", lambda m: _text(m, _number(m, _U4)))
 _push(b"C", lambda m: m.take(m.take(1)[0]))
-_push(b"B", lambda m: m.take(_number(m, "<I", 4)))
-_push(b"\x8e", lambda m: m.take(_number(m, "<Q", 8)))
-_push(b"\x96", lambda m: m.take(_number(m, "<Q", 8)))
+_push(b"B", lambda m: m.take(_number(m, _U4)))
+_push(b"\x8e", lambda m: m.take(_number(m, _U8)))
+_push(b"\x96", lambda m: m.take(_number(m, _U8)))
 _push(b"c", lambda m: named(m.line(), m.line()))
-_push(b"h", lambda m: m.memo[m.take(1)[0]])
-_push(b"j", lambda m: m.memo[_number(m, "<I", 4)])
+_push(b"h", lambda m: m.memo[m.byte()])
+_push(b"j", lambda m: m.memo[_number(m, _U4)])
 _push(b"t", lambda m: tuple(m.unmark()))
 _push(b"\x85", lambda m: (m.stack.pop(),))
 _on(b"Q")(Machine.storage)
@@ -196,12 +205,12 @@ def _mark(m: Machine) -> None:
 
 @_on(b"q")
 def _remember(m: Machine) -> None:
-    m.memo[m.take(1)[0]] = m.stack[-1]
+    m.memo[m.byte()] = m.stack[-1]
 
 
 @_on(b"r")
 def _remember_far(m: Machine) -> None:
-    m.memo[_number(m, "<I", 4)] = m.stack[-1]
+    m.memo[_number(m, _U4)] = m.stack[-1]
 
 
 @_on(b"\x94")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -31,6 +32,7 @@ class Reader:
     def __init__(
         self,
         model: Network,
+        state: Mapping[str, Tensor],
         checkpoint: Checkpoint,
         found: Match,
         report: LoadReport,
@@ -48,7 +50,7 @@ class Reader:
         self.misshapen: list[str] = []
         self.bad: list[str] = []
         self.missing = list(found.missing)
-        self.state = model.state_dict()
+        self.state = state
         taken = () if adopt else self.state.values()
         self.taken = {each.untyped_storage().data_ptr() for each in taken}
 
@@ -292,12 +294,12 @@ def _wrong_values(name: str, tensor: Tensor, final: Tensor) -> str | None:
             return f"counts {value} batches"
         return None
     # One pass; a sum that overflows is looked at again, element by element.
-    if not torch.isfinite(final.sum()) and not torch.isfinite(final).all():
+    if not math.isfinite(final.sum().item()) and not torch.isfinite(final).all():
         wrong = int((~torch.isfinite(final)).sum())
         return f"has {wrong} of {final.numel()} values that are not finite numbers" + (
             f" in {_short(final.dtype)}" if final.dtype != tensor.dtype else ""
         )
-    if name.endswith(VARIANCE) and (final < 0).any():
+    if name.endswith(VARIANCE) and final.numel() and final.min().item() < 0:
         return f"has {int((final < 0).sum())} of {final.numel()} variances below zero"
     return None
 

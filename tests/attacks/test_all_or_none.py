@@ -89,7 +89,7 @@ def test_no_number_of_another_network_is_read(
     weights = {k: v for k, v in (state() | change).items() if v is not None}
     path = write_checkpoint(weights, tmp_path / f"w.{container}")
     read: list[object] = []
-    monkeypatch.setattr(Contents, "tensor", lambda *args: read.append(args))
+    monkeypatch.setattr(Contents, "tensors", lambda *args: read.append(args))
     with pytest.raises(errors.MismatchError, match=r"head\.fc\.weight"):
         load_checkpoint(network(), path)
     assert not read

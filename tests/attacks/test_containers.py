@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_variants import create_model
 from resnet_variants.checkpoints import errors, load_checkpoint, read_checkpoint
 
 from .making import (
@@ -148,6 +149,25 @@ def test_refused_by_name(tmp_path: Path, kind: str) -> None:
     with pytest.raises(errors.BrokenFileError, match=why) as caught:
         load_checkpoint(model, path)
     assert "the file.pth" in str(caught.value)
+    assert same(model.state_dict(), before)
+
+
+@pytest.mark.parametrize("which", [0, -1])
+@pytest.mark.parametrize("no_number", [False, True])
+def test_large_records(tmp_path: Path, no_number: bool, which: int) -> None:
+    """Their checksums are compared beside the reading, in two threads; that the file is damaged is
+    said rather than what the damage did."""
+    model = create_model("resnet20_cifar")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    data = pth(before)
+    start = [start for info, start in payloads(data) if info.file_size > 100_000][which]
+    at = start + 400
+    nan = data[:at] + b"\xff" * 4 + data[at + 4 :]
+    path = write(tmp_path, nan if no_number else _flip(data, at))
+    with pytest.raises(errors.BrokenFileError, match="checksum"):
+        load_checkpoint(model, path)
+    with pytest.raises(errors.BrokenFileError, match="checksum"):
+        read_checkpoint(path)
     assert same(model.state_dict(), before)
 
 

@@ -26,6 +26,7 @@ from resnet_variants.blocks import (
 from resnet_variants.blocks.convs import CONVS
 from resnet_variants.blocks.layers import GroupNorm, act_factory
 from resnet_variants.checkpoints import load_checkpoint
+from resnet_variants.export import export_program
 
 from .families import thin
 from .golden import fill
@@ -212,10 +213,7 @@ def test_self_calibration_is_the_same_when_exported(size: tuple[int, int]) -> No
 def test_self_calibration_exports_across_sizes() -> None:
     """One graph for maps with one square and with more of them."""
     module = SelfCalibratedConv(spec(8, 8)).eval()
-    free = torch.export.Dim.DYNAMIC
-    graph = torch.export.export(
-        module, (torch.randn(2, 8, 6, 6),), dynamic_shapes=({0: free, 2: free, 3: free},)
-    ).module()
+    graph = export_program(module, torch.randn(2, 8, 6, 6)).module()
     for size in ((2, 3), (4, 4), (7, 13), (32, 20)):
         x = torch.randn(3, 8, *size)
         torch.testing.assert_close(graph(x), module(x))

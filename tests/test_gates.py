@@ -14,7 +14,7 @@ from torch import nn
 
 from resnet_variants import Network, create_model, optimize_for_inference
 from resnet_variants.blocks.gates import ATTENTION
-from resnet_variants.export import export_model
+from resnet_variants.export import export_model, export_program
 from resnet_variants.quantize import quantize
 
 from .test_quantize import crops, trained
@@ -90,9 +90,8 @@ def _network(gate: str) -> Network:
 @torch.no_grad()
 def test_exported_for_all_sizes_and_compiled_without_a_break(name: str) -> None:
     torch.compiler.reset()
-    model, any_size = _network(name), torch.export.Dim.DYNAMIC
-    shapes = ({0: any_size, 2: any_size, 3: any_size},)
-    program = torch.export.export(model, (torch.randn(2, 3, 96, 128),), dynamic_shapes=shapes)
+    model = _network(name)
+    program = export_program(model, torch.randn(2, 3, 96, 128))
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     for size in ((3, 3, 65, 97), (1, 3, 160, 40)):
         x = torch.randn(*size)

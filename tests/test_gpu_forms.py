@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -142,6 +143,10 @@ def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch
     assert times(fused=None, NCHW=None, plain=2.0) == "plain"
 
 
+@pytest.mark.skipif(
+    torch.__version__ < "2.12" and numpy.__version__ >= "2.4",
+    reason="the interpreter of triton before 3.7 makes numbers of arrays, which numpy refuses",
+)
 def test_kernels_give_what_they_state() -> None:
     """Triton's interpreter runs the GPU's kernels on a CPU."""
     root = Path(__file__).parent.parent

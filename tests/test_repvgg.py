@@ -12,7 +12,7 @@ from torch import nn
 from resnet_variants import Network, create_model
 from resnet_variants.blocks import ConvSpec, GroupNorm, RepConv
 from resnet_variants.deploy import BACKENDS, pack
-from resnet_variants.export import export_model
+from resnet_variants.export import export_model, export_program
 from resnet_variants.network.folding import sum_branches, summed
 from resnet_variants.quantize import quantize
 
@@ -124,9 +124,7 @@ def test_backends(backend: str) -> None:
 def test_compiled_whole_and_exported_for_any_size() -> None:
     model = _network().float()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
-    free = torch.export.Dim.DYNAMIC
-    shapes = ({0: free, 2: free, 3: free},)
-    exported = torch.export.export(model, (torch.randn(2, 3, 64, 80),), dynamic_shapes=shapes)
+    exported = export_program(model, torch.randn(2, 3, 64, 80))
     images = torch.randn(3, 3, 48, 70)
     with torch.no_grad():
         expected = model(images)

@@ -15,6 +15,7 @@ from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.blocks.residual import ResidualUnit
 from resnet_variants.blocks.shuffle import ChannelShuffle, Join, ShuffleUnit, Split
 from resnet_variants.builders.shufflenet import ShuffleNetV1Config, ShuffleNetV2Config
+from resnet_variants.export import export_program
 from resnet_variants.network import Network
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -369,9 +370,7 @@ def test_refusals(config: Any, changes: dict[str, Any], message: str) -> None:
 )
 def test_export_is_dynamic_and_four_dimensional(form: str) -> None:
     model = build(FORMS[form]).eval()
-    dims = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
-    x = image(2, 3, 64, 96).float()
-    exported = torch.export.export(model, (x,), dynamic_shapes=(dims,))
+    exported = export_program(model, image(2, 3, 64, 96).float())
     for node in exported.graph.nodes:
         value = node.meta.get("val")
         if isinstance(value, Tensor):

@@ -11,33 +11,16 @@ from pathlib import Path
 import pytest
 
 from resnet_variants.comparison import Report, save_report
-from resnet_variants.training import Recipe, Result
 
-from .training_runs import tiny
-
-
-def _run(label: str, seed: int, top1: float, **changes) -> Result:
-    history = [
-        {"epoch": e, "step": e, "lr": 0.1, "train_loss": 1.0, "top1": top1 * e / 3, "top5": 99.0,
-         "test_loss": 1.0, "images_per_s": 900.0, "wait": 0.01}
-        for e in (1, 2, 3)
-    ]  # fmt: skip
-    values = dict(
-        label=label, seed=seed, top1=top1, top5=99.0, test_loss=0.3, corrupted={}, params=1000,
-        macs=2_000_000, memory_access=10_000, train_speed=900.0, test_speed=4000.0,
-        train_memory=2**20, wait=0.01, epochs=3.0, seconds=9.0, shape=(3, 32, 32),
-        classes=["a", "b"], train_images=100, test_images=50, flipped_labels=0, unreadable={},
-        config=tiny().to_dict(), recipe=Recipe(seed=seed).to_dict(), history=history,
-    )  # fmt: skip
-    return Result(**{**values, **changes})
+from .training_runs import made_up
 
 
 @pytest.fixture
 def report() -> Report:
     """Three networks, three seeds, made-up numbers; a name that would break careless HTML."""
-    runs = [_run("plain", s, 90 + s) for s in range(3)]
-    runs += [_run("se </script><b>", s, 91.5 + s / 2, params=3000) for s in range(3)]
-    runs += [_run("eca", s, 89.0 + s, params=2000, test_speed=None) for s in range(3)]
+    runs = [made_up("plain", s, 90 + s) for s in range(3)]
+    runs += [made_up("se </script><b>", s, 91.5 + s / 2, params=3000) for s in range(3)]
+    runs += [made_up("eca", s, 89.0 + s, params=2000, test_speed=None) for s in range(3)]
     return Report.of(runs)
 
 
@@ -55,8 +38,8 @@ def test_page_is_complete_in_itself(report: Report) -> None:
 
 
 def test_diverged_run_is_reported(tmp_path: Path) -> None:
-    runs = [_run("plain", s, 90.0) for s in range(2)]
-    runs += [_run("lost", s, 10.0, test_loss=None) for s in range(2)]
+    runs = [made_up("plain", s, 90.0) for s in range(2)]
+    runs += [made_up("lost", s, 10.0, test_loss=None) for s in range(2)]
     save_report(Report.of(runs), tmp_path, pictures=False)
     text = (tmp_path / "report.md").read_text()
     assert "Diverged, their loss became no number, and not counted: lost seed 0" in text

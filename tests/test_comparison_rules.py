@@ -108,8 +108,9 @@ def test_a_failed_run_is_told_and_the_others_go_on(
         vary={"batch_size": sizes},
     )  # fmt: skip
     report = run_trial(trial, tmp_path, progress=False)
-    assert [row.conditions["batch_size"] for row in report.rows] == [64, 32]
-    assert report.rows[1].against == "net batch_size=64" and report.rows[1].difference is not None
+    assert [row.conditions["batch_size"] for row in report.rows] == sizes, "in the order given"
+    assert [(len(row.runs), [*row.failed]) for row in report.rows] == [(1, []), (0, [0]), (1, [])]
+    assert report.rows[2].against == "net batch_size=64" and report.rows[2].difference is not None
     monkeypatch.undo()
     again = run_trial(trial, tmp_path, progress=False)
     assert [row.conditions["batch_size"] for row in again.rows] == sizes, "in the order given"

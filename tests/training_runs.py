@@ -30,6 +30,23 @@ def short(**changes: Any) -> Recipe:
     return Recipe(train_images=128, test_images=50, epochs=2, batch_size=32).replace(**changes)
 
 
+def made_up(label: str, seed: int, top1: float, **changes: Any) -> Result:
+    """What a run might have given, for tests of reports."""
+    history = [
+        {"epoch": e, "step": e, "lr": 0.1, "train_loss": 1.0, "top1": top1 * e / 3, "top5": 99.0,
+         "test_loss": 1.0, "images_per_s": 900.0, "wait": 0.01}
+        for e in (1, 2, 3)
+    ]  # fmt: skip
+    values = dict(
+        label=label, seed=seed, top1=top1, top5=99.0, test_loss=0.3, corrupted={}, params=1000,
+        macs=2_000_000, memory_access=10_000, train_speed=900.0, test_speed=4000.0,
+        train_memory=2**20, wait=0.01, epochs=3.0, seconds=9.0, shape=(3, 32, 32),
+        classes=["a", "b"], train_images=100, test_images=50, flipped_labels=0, unreadable={},
+        config=tiny().to_dict(), recipe=Recipe(seed=seed).to_dict(), history=history,
+    )  # fmt: skip
+    return Result(**{**values, **changes})
+
+
 def scores(result: Result) -> Any:
     """What must be equal when a run is done again; speeds are not."""
     lines = [{k: v for k, v in line.items() if k not in ("images_per_s", "wait")}

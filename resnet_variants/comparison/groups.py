@@ -106,17 +106,19 @@ class Group:
         return replace(found, image_low=low, image_high=high)
 
 
-def conditions_of(runs: Sequence[Result]) -> list[dict[str, Any]]:
-    """Of each run, the fields of its recipe that decide results and are not the same everywhere,
-    and the name of its images if they are not the same."""
-    varied = _varied([run.recipe for run in runs])
-    told = [{name: run.recipe.get(name) for name in varied} for run in runs]
-    digests = [run.data.get("train", "") + run.data.get("test", "") for run in runs]
+def conditions_of(
+    recipes: Sequence[Mapping[str, Any]], images: Sequence[Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Of each run, by its recipe and the digests of its images, the fields of the recipe that
+    decide results and are not the same everywhere, and the name of the images if they are not."""
+    varied = _varied(recipes)
+    told = [{name: recipe.get(name) for name in varied} for recipe in recipes]
+    digests = [each.get("train", "") + each.get("test", "") for each in images]
     if len({*digests} - {""}) > 1:
-        names = {(run.recipe["data"], digest) for run, digest in zip(runs, digests, strict=True)}
+        names = {(recipe["data"], digest) for recipe, digest in zip(recipes, digests, strict=True)}
         plain = [name for name, _ in names]
-        for run, digest, conditions in zip(runs, digests, told, strict=True):
-            name = run.recipe["data"]
+        for recipe, digest, conditions in zip(recipes, digests, told, strict=True):
+            name = recipe["data"]
             conditions["data"] = name if plain.count(name) == 1 else f"{name} ({digest[:6]})"
     return told
 
@@ -140,6 +142,7 @@ def ordered(
 
 def _varied(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Fields of the recipe that decide results and are not the same everywhere."""
-    known = [Recipe.from_dict(each).identity() for each in recipes]
+    read = [Recipe.from_dict(each) for each in recipes]
+    known = [{"weights": each.weights, **each.identity()} for each in read]
     names = dict.fromkeys(name for each in known for name in each)
     return [n for n in names if any(each.get(n) != known[0].get(n) for each in known)]

@@ -98,8 +98,8 @@ class Report:
     ) -> Report:
         """Merge the finished runs in folders of trials or single runs.
 
-        Raises ValueError for folders without finished runs, for damaged results, or when two
-        runs of one name and seed computed different things.
+        Raises ValueError for folders without runs, where no run counts, for damaged results, or
+        when two runs of one name and seed computed different things.
         """
         plans: list[dict[str, Any]] = []
         runs: list[Result] = []
@@ -112,10 +112,9 @@ class Report:
                 plans.append(read_json(folder / "trial.json"))
             paths = sorted(folder.rglob(RESULT))
             lost = [p for p in sorted(folder.rglob(FAILED)) if not (p.parent / RESULT).exists()]
-            failures += [{**read_json(path), "path": str(path)} for path in lost]
-            if not paths:
-                why = f": {failures[0]['why']}" if failures else "."
-                raise ValueError(f"No finished run in {str(folder)!r}{why}")
+            failures += [read_json(path) for path in lost]
+            if not (paths or lost):
+                raise ValueError(f"No finished run in {str(folder)!r}.")
             for path in paths:
                 found = read_result(path.parent)
                 assert found is not None
@@ -150,22 +149,33 @@ class Report:
         """The report of runs, rows in ``order`` and under ``conditions`` in theirs; the first
         label is the baseline by default. ``images`` says of each run which test images it got
         right, ``failures`` which runs have no result, ``controls`` which row has the cost of which.
+
+        Raises ValueError where no run counts.
         """
-        if not runs:
+        if not (runs or failures):
             raise ValueError("There are no runs to report.")
-        told = conditions_of(runs)
+        told = conditions_of(
+            [*(run.recipe for run in runs), *(_recipe_of(each, runs) for each in failures)],
+            [*(run.data for run in runs), *(each.get("data", {}) for each in failures)],
+        )
         groups: dict[tuple[str, str], Group] = {}
         twice = 0
         rights = [*images, *[None] * (len(runs) - len(images))]
-        for run, conditioned, right in zip(runs, told, rights, strict=True):
+        for run, conditioned, right in zip(runs, told[: len(runs)], rights, strict=True):
             group = groups.setdefault((run.label, json.dumps(conditioned)), Group())
             if run.seed in group.runs:
                 twice += 1
             group.add(run, right)
-        for each in failures:
-            for key in groups:
-                if key[0] == each["label"] and _under(key[1], each["conditions"]):
-                    groups[key].failed[each["seed"]] = each["why"]
+        for each, conditioned in zip(failures, told[len(runs) :], strict=True):
+            group = groups.setdefault((each["label"], json.dumps(conditioned)), Group())
+            if each["seed"] not in group.runs:
+                group.failed[each["seed"]] = each["why"]
+        if not any(group.counted for group in groups.values()):
+            whys = [why for group in groups.values() for why in group.failed.values()]
+            raise ValueError(
+                f"No run counts: {len(whys)} failed, the loss of {len(runs)} became no number"
+                + (f". The first that failed: {whys[0]}" if whys else ".")
+            )
         labels = list(dict.fromkeys([*order, *(label for label, _ in groups)]))
         present = [label for label in labels if any(label == key[0] for key in groups)]
         baseline = baseline or present[0]
@@ -269,6 +279,13 @@ def _result(path: Path, found: dict[str, Any]) -> Result:
         return Result.from_dict(found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _recipe_of(failure: Mapping[str, Any], runs: Sequence[Result]) -> dict[str, Any]:
+    """The recipe of a run without result, of which earlier versions kept the axes only."""
+    if "recipe" in failure:
+        return dict(failure["recipe"])
+    return {**(runs[0].recipe if runs else {}), **failure["conditions"]}
 
 
 def _under(under: str, conditions: Mapping[str, Any]) -> bool:

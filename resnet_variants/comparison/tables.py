@@ -153,7 +153,7 @@ def _plain(text: str) -> str:
 def markdown_report(report: Report) -> str:
     """Table, how to read it, plots and recipe."""
     first = report.first_run
-    seeds = sorted({len(row.seeds) for row in report.rows})
+    seeds = sorted({len(row.seeds) for row in report.rows if row.seeds})
     parts = [
         f"# Comparison with {_plain(report.baseline)}\n",
         "".join(f"- {_plain(each)}\n" for each in findings(report)),

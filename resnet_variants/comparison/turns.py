@@ -57,12 +57,13 @@ class _Run:
         with contextlib.nullcontext() if self.stream is None else torch.cuda.stream(self.stream):
             return next(self.steps, self) is not self
 
-    def fails(self, error: Exception) -> None:
-        """Write down why."""
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        said = {"label": self.variant.label, "conditions": self.variant.conditions}
+    def fails(self, error: Exception, images: TrialImages) -> None:
+        """Write down why, and which row of a report it belongs to."""
+        said: dict[str, Any] = {"label": self.variant.label, "seed": self.seed}
+        said |= {"why": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        said |= {"recipe": self.recipe.to_dict(), "data": images.of(self.recipe).digests}
         make_folder(self.path)
-        write_json(self.path / FAILED, {**said, "seed": self.seed, "why": why})
+        write_json(self.path / FAILED, said)
         gc.collect()  # what the failed run held
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -113,7 +114,7 @@ def train_all(
                     except OSError:
                         raise  # the disk's fault, which all runs would meet
                     except Exception as error:
-                        run.fails(error)
+                        run.fails(error, images)
                         if accelerator.num_processes > 1:
                             raise  # the other processes wait for this one's part of a step
                         bar.update()

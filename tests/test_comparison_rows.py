@@ -1,0 +1,100 @@
+"""A report has a row for each network under each condition, whatever became of its runs."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_variants.cli import main
+from resnet_variants.comparison import Report, save_report
+from resnet_variants.comparison.findings import findings
+from resnet_variants.storage import write_json
+from resnet_variants.training import Recipe
+from resnet_variants.training.rundir import FAILED, RESULT
+
+from .training_runs import made_up
+
+AXES: dict[str, list[dict[str, Any]]] = {
+    "network": [{"label": "plain"}, {"label": "se"}],
+    "lr": [{"recipe": {"lr": 0.1}}, {"recipe": {"lr": 0.2}}],
+    "weights": [{"recipe": {"weights": "here/a.pth"}}, {"recipe": {"weights": "there/a.pth"}}],
+    "data": [{"recipe": {"data": name}, "data": {"train": name}} for name in ("cifar10", "svhn")],
+    "images": [{"data": {"train": "2020ab"}}, {"data": {"train": "2026cd"}}],
+}
+
+
+def _row(label: str = "plain", recipe: dict[str, Any] | None = None, **more: Any) -> list[Any]:
+    """Label, seed and the rest of two runs."""
+    recipes = [Recipe(seed=seed, **(recipe or {})).to_dict() for seed in (0, 1)]
+    return [(label, seed, {"recipe": recipes[seed], **more}) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize("fails", [None, 0, 1])
+@pytest.mark.parametrize("axis", AXES)
+def test_each_row_has_its_own_runs(axis: str, fails: int | None, tmp_path: Path) -> None:
+    """Also where none of its runs has a result: it is there, and no other row has its failures."""
+    runs, failures = [], []
+    for i, row in enumerate(AXES[axis]):
+        for label, seed, more in _row(**row):
+            if i == fails:
+                failures.append({"label": label, "seed": seed, "why": "it broke", **more})
+            else:
+                runs.append(made_up(label, seed, 90.0 + i + seed / 2, **more))
+    order = [row.get("label", "plain") for row in AXES[axis]]
+    report = Report.of(runs, order=order, failures=failures)
+    rows = {row.name: (len(row.seeds), len(row.failed)) for row in report.rows}
+    expected = [(0, 2) if i == fails else (2, 0) for i in range(2)]
+    assert sorted(rows.values()) == sorted(expected) and len(rows) == 2
+    assert report.twice == 0 and len(report.failed) == len(failures)
+    assert sum(row.difference is not None for row in report.rows) == (fails is None)
+    if fails is not None:
+        lost = next(row.name for row in report.rows if row.failed)
+        assert any(text.startswith(f"{lost}: 0 of 2 seeds count") for text in findings(report))
+        save_report(report, tmp_path, pictures=False)
+        said = json.loads((tmp_path / "report.json").read_text())["rows"]
+        assert [row["failed"] for row in said if row["failed"]] == [
+            {"0": "it broke", "1": "it broke"}
+        ]
+        assert "seed 1: it broke" in (tmp_path / "report.md").read_text()
+
+
+def test_a_seed_that_failed_elsewhere_and_has_a_result_counts() -> None:
+    (label, seed, more), _ = _row()
+    failed = {"label": label, "seed": seed, "why": "it broke", **more}
+    assert not Report.of([made_up(label, seed, 90.0, **more)], failures=[failed]).failed
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["a network", "all"])
+def test_compare_ends_with_an_error(every: bool, tmp_path, capsys, monkeypatch) -> None:
+    """Runs are made up; what a trial reads of its folder is real."""
+    for label in ("plain", "se"):
+        for _, seed, more in _row(label):
+            folder = tmp_path / "runs" / f"{label}-seed{seed}"
+            folder.mkdir(parents=True)
+            if every or label == "se":
+                failed = {"label": label, "seed": seed, "why": "it broke", **more}
+                write_json(folder / FAILED, failed)
+            else:
+                write_json(folder / RESULT, made_up(label, seed, 90.0, **more).to_dict())
+    read = partial(Report.read, [tmp_path])
+    monkeypatch.setattr("resnet_variants.cli.training.run_trial", lambda *_, **__: read())
+    try:
+        code = main(["compare", "resnet20_cifar", "--out", str(tmp_path)])
+    except SystemExit as end:
+        code = end.code
+    said = capsys.readouterr()
+    assert code not in (0, None)
+    if every:
+        assert "No run counts: 4 failed" in said.err and "it broke" in said.err
+    else:
+        assert "se seed 0: it broke" in said.out and "se seed 1: it broke" in said.out
+
+
+def test_where_every_run_diverged_none_is_shown() -> None:
+    runs = [made_up("plain", seed, 10.0, test_loss=None) for seed in (0, 1)]
+    with pytest.raises(ValueError, match="No run counts: 0 failed, the loss of 2 became no number"):
+        Report.of(runs)

@@ -16,6 +16,7 @@ from typing import Any
 import timm.models
 from timm.models import FeatureGraphNet, FeatureHookNet
 from timm.models._features import FeatureGetterNet
+from timm.models._hub import load_state_dict_from_hf, load_state_dict_from_path
 from timm.models._pretrained import DefaultCfg, PretrainedCfg
 from torch import nn
 
@@ -88,9 +89,17 @@ def _entrypoint(name: str) -> Callable[..., nn.Module]:
         feature_cls: Any = None,
         bn_eps: float | None = None,
         bn_momentum: float | None = None,
+        pretrained_model_args: Any = None,  # a hub file's: timm has them in arguments, too
         **arguments: Any,
     ) -> nn.Module:
-        if cache_dir:
+        # timm passes the tag of "name.tag" as pretrained_cfg
+        tag = pretrained_cfg if isinstance(pretrained_cfg, str) else None
+        told: dict[str, Any] = {}
+        if pretrained_cfg is not None and tag is None:
+            told = _as_dict(pretrained_cfg)
+        told |= dict(pretrained_cfg_overlay or {})
+        hub = told.get("hf_hub_id")
+        if cache_dir and not hub:
             raise ValueError(
                 f"{name} is a network of resnet_variants, which takes no cache_dir: set "
                 "TORCH_HOME, or give pretrained_cfg_overlay=dict(file=...)."
@@ -101,21 +110,28 @@ def _entrypoint(name: str) -> Callable[..., nn.Module]:
         out_indices = arguments.pop("out_indices", None)
         if features_only and feature_cls is None:
             arguments |= {"features_only": True, "out_indices": out_indices}
-        # timm passes the tag of "name.tag" as pretrained_cfg
-        tag = pretrained_cfg if isinstance(pretrained_cfg, str) else None
-        told: dict[str, Any] = {}
-        if pretrained_cfg is not None and tag is None:
-            told = _as_dict(pretrained_cfg)
-        told |= dict(pretrained_cfg_overlay or {})
         source = told.get("state_dict") or told.get("file")
+        if pretrained and source is None and hub:
+            file = told.get("hf_hub_filename")
+            where = {"filename": file} if file else {}
+            source = load_state_dict_from_hf(hub, cache_dir=cache_dir, **where)
+        elif pretrained and told.get("source") == "local-dir":
+            source = load_state_dict_from_path(told["file"])
+        # As in timm, a configuration's numbers are those of a network for which none are given.
+        chans = told.get("input_size", (3,))[0]
+        if not features_only and told.get("num_classes") is not None:
+            arguments.setdefault("num_classes", told["num_classes"])
+        if chans != 3:
+            arguments.setdefault("in_chans", chans)
         if pretrained and source is not None:
+            to = {key: arguments.pop(key, None) for key in ("device", "dtype")}
             config = model_config(name).replace(**arguments)
             classes = told.get("num_classes", config.num_classes)
             differs = not config.features_only and config.num_classes not in (0, classes)
             adapt = {"classifier": "new"} if differs else {}
-            if config.in_chans != 3:
+            if config.in_chans != chans:
                 adapt["input_channels"] = "repeat"
-            model = build_filled(config, source, **adapt)
+            model: Network = build_filled(config, source, **adapt).to(**to)
         else:
             model = create_model(
                 name, pretrained=pretrained and (tag or told.get("tag") or True), **arguments

@@ -101,3 +101,24 @@ def test_a_file_in_the_overlay(tmp_path: Path) -> None:
 def test_arguments_of_the_normalisation() -> None:
     model = timm.create_model("ssaresnet18", bn_eps=1e-3, bn_momentum=0.2)
     assert model.stem.convs[0].norm.eps == 1e-3 and model.stem.convs[0].norm.momentum == 0.2
+
+
+@pytest.mark.parametrize("source", ["local-dir", "hf-hub"])
+def test_a_repository_of_timms(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from timm.models import _hub
+
+    model = timm.create_model("seresnet20_cifar", num_classes=7, in_chans=4).eval()
+    _hub.save_for_hf(model, tmp_path, safe_serialization=True)
+    found = {"local-dir": str(tmp_path), "hf-hub": "user/name"}[source]
+    monkeypatch.setattr(_hub, "has_hf_hub", lambda necessary=False: True)
+    monkeypatch.setattr(  # downloads are not the network's part
+        _hub, "hf_hub_download", lambda repo_id, filename, **_: str(tmp_path / filename)
+    )
+    twin = timm.create_model(f"{source}:{found}", pretrained=True, device="cpu").eval()
+    images = torch.randn(1, 4, 32, 32)
+    torch.testing.assert_close(twin(images), model(images))
+    other = timm.create_model(f"{source}:{found}", pretrained=True, num_classes=3)
+    torch.testing.assert_close(other.stem.convs[0].conv.weight, model.stem.convs[0].conv.weight)
+    assert other.num_classes == 3

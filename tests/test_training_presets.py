@@ -47,7 +47,8 @@ def test_step_recipes_fall_when_they_say() -> None:
         falls = [i // 10 for i in range(1, total) if rates[i] < rates[i - 1] * 0.5]
         assert falls == list(epochs)
         assert max(rates) == pytest.approx(0.1)
-    assert PRESETS["goyal2017"].norm_weight_decay == 0
+    goyal = PRESETS["goyal2017"]
+    assert (goyal.norm_weight_decay, goyal.bias_weight_decay, goyal.warmup_epochs) == (0, 1e-4, 0)
     author = PRESETS["ssanet_cifar"]
     assert (author.batch_size, author.nesterov, author.warmup_epochs) == (100, False, 0)
 
@@ -55,8 +56,8 @@ def test_step_recipes_fall_when_they_say() -> None:
 def test_resnet_strikes_back() -> None:
     """A1 to A3: LAMB, binary cross-entropy, repeated augmentation but in A3, timm's RandAugment."""
     a1, a2, a3 = (PRESETS[f"rsb_a{i}"] for i in (1, 2, 3))
-    assert [(r.epochs, r.lr, r.weight_decay, r.repeats) for r in (a1, a2, a3)] == [
-        (600, 5e-3, 0.01, 3), (300, 5e-3, 0.02, 3), (100, 8e-3, 0.02, 1),
+    assert [(r.epochs, r.lr, r.weight_decay, r.repeats, r.mixup) for r in (a1, a2, a3)] == [
+        (600, 5e-3, 0.01, 3, 0.2), (300, 5e-3, 0.02, 3, 0.1), (100, 8e-3, 0.02, 1, 0.1),
     ]  # fmt: skip
     assert (a3.image_size, a3.eval_size, a3.eval_crop) == (160, 224, 0.95)
     optimizer = make_optimizer(build(tiny()), a1)

@@ -65,15 +65,24 @@ _IMAGENET = Recipe(
 )
 # 100 epochs and all parameters decayed, as in the ECA-Net and SSANet authors' code
 PRESETS.register("imagenet", _IMAGENET)
-# Goyal et al., "Accurate, Large Minibatch SGD", 2017: 90 epochs, no decay of normalisation; a
-# larger batch takes a larger rate, 0.1 for each 256 images
+# Goyal et al., "Accurate, Large Minibatch SGD", 2017, Section 5.1: 90 epochs, Nesterov momentum of
+# 0.9, 1e-4 of decay on all but the weights and biases of normalisation, the last of each branch
+# begins at 0. A larger batch takes a larger rate, 0.1 for each 256 images, to which it rises from
+# 0.1 over 5 epochs: with 256 images there is no rise
 PRESETS.register(
     "goyal2017",
-    _IMAGENET.replace(epochs=90, milestones=(30 / 90, 60 / 90, 80 / 90), norm_weight_decay=0.0),
+    _IMAGENET.replace(
+        epochs=90,
+        milestones=(30 / 90, 60 / 90, 80 / 90),
+        warmup_epochs=0,
+        norm_weight_decay=0.0,
+        bias_weight_decay=1e-4,
+    ),
 )
-# The recipe of torchvision's second weights (references/classification): its average of weights has
-# the decay 1 - 2e-5 * batch * 32 / epochs, each 32 steps, and starts after the warm-up. The rate
-# falls by the step here, by the epoch there.
+# The recipe of torchvision's second weights (references/classification/train.py, its values in
+# pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives): its
+# average of weights has the decay 1 - 2e-5 * batch * 32 / epochs, each 32 steps, and starts after
+# the warm-up. The rate falls by the step here, by the epoch there.
 PRESETS.register(
     "imagenet_modern",
     _IMAGENET.replace(
@@ -102,8 +111,10 @@ PRESETS.register(
         channels_last=True,
     ),
 )
-# Wightman, Touvron and Jegou, "ResNet strikes back", 2021, Table 2: A1 to A3. LAMB and RandAugment
-# are timm's, as there
+# Wightman, Touvron and Jegou, "ResNet strikes back", arXiv 2110.00476, Table 2: A1 to A3, read
+# beside OpenMMLab's configurations (resnet50_8xb256-rsb-a2-300e_in1k and its two neighbours), which
+# train A1 with cross-entropy; the paper and timm's card of resnet50.a1_in1k say binary. LAMB and
+# RandAugment are timm's, as there
 _A2 = _IMAGENET.replace(
     epochs=300,
     batch_size=2048,
@@ -113,7 +124,7 @@ _A2 = _IMAGENET.replace(
     weight_decay=0.02,
     norm_weight_decay=0.0,
     loss="bce",
-    mixup=0.2,
+    mixup=0.1,
     cutmix=1.0,
     auto_augment="rand-m7-mstd0.5-inc1",
     repeats=3,
@@ -124,14 +135,13 @@ _A2 = _IMAGENET.replace(
     channels_last=True,
 )
 _STRIKES_BACK: dict[str, dict[str, Any]] = {
-    "rsb_a1": {"epochs": 600, "weight_decay": 0.01, "label_smoothing": 0.1},
+    "rsb_a1": {"epochs": 600, "weight_decay": 0.01, "label_smoothing": 0.1, "mixup": 0.2},
     "rsb_a2": {},
     "rsb_a3": {
         "epochs": 100,
         "lr": 8e-3,
         "image_size": 160,
         "eval_size": 224,
-        "mixup": 0.1,
         "auto_augment": "rand-m6-mstd0.5-inc1",
         "repeats": 1,
         "drop_path_rate": None,

@@ -117,6 +117,16 @@ def test_parts_that_fit_are_named(holds: int, tmp_path, monkeypatch: pytest.Monk
         train(tiny(), recipe.replace(accumulate=4), progress=False)
 
 
+def test_the_largest_of_growing_images_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first step, since only they may be too large for the memory."""
+    sides: list[int] = []
+    monkeypatch.setattr(Trainer, "part", lambda self, images, *_: sides.append(images.shape[-1]))
+    recipe = short(crop="resized", image_size=64, start_size=32, data="fake", epochs=2.5)
+    data = load_data(recipe)
+    probe(resolve(tiny(), recipe, data), recipe, data)
+    assert sides == [64]
+
+
 def test_averaged_weights() -> None:
     """(1 + t) / (10 + t) of the old, 0.9 at most, statistics too; the average is tested."""
     trainer = _trainer(short(ema=0.9))

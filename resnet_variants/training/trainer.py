@@ -211,13 +211,16 @@ class Trainer(Learner):
             callback.on_step(self)
 
     def try_step(self) -> None:
-        """One step on the first images, without order, cache or loader processes."""
+        """A step on the first images, at their largest size, without order, cache or loader
+        processes; on a GPU two, as the optimiser's state fills its memory from the second on."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         share = self.recipe.batch_size // self.recipe.accumulate // world
-        keys = [(0, position) for position in range(rank * share, (rank + 1) * share)]
+        last = math.ceil(self.recipe.epochs) - 1  # progressive images are largest there
+        keys = [(last, position) for position in range(rank * share, (rank + 1) * share)]
         batch = self.data.train.__getitems__(keys)
         self.captured = None  # its images come in an epoch's order
-        self._step(iter([batch] * self.recipe.accumulate))
+        for _ in range(1 if self.device.type == "cpu" else 2):
+            self._step(iter([batch] * self.recipe.accumulate))
 
     def time_step(self) -> float:
         """Seconds of one step; the training goes on from it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from resnet_variants.comparison import Trial, run_trial
 from resnet_variants.training import Callback, Track, train
 
 from .training_runs import scores, short, tiny
@@ -34,6 +35,28 @@ def test_order_and_what_is_given() -> None:
     assert scores(result) == scores(train(tiny(), short(), progress=False))
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_each_run_of_a_trial_has_its_own(at_once: int, tmp_path: Path) -> None:
+    """As ``train`` calls them, also where runs take turns; a finished run calls none."""
+    given: dict[tuple[str, int, str], _Notes] = {}
+
+    def give(row: str, seed: int, folder: Path) -> list[_Notes]:
+        return [given.setdefault((row, seed, folder.name), _Notes())]
+
+    recipe = short(epochs=1, warmup_epochs=0, train_images=64)
+    trial = Trial(
+        networks={"net": tiny()}, recipe=recipe, seeds=(0,), vary={"attention": [None, "eca"]}
+    )
+    options: dict[str, Any] = {"progress": False, "at_once": at_once, "callbacks": give}
+    report = run_trial(trial, tmp_path, **options)
+    for row in report.rows:
+        notes = given[row.name, 0, f"{row.name.replace(' ', '-')}-seed0"]
+        assert notes.seen == [1, 2, (1, row.runs[0].top1), row.runs[0].top1]
+    given.clear()
+    run_trial(trial, tmp_path, **options)
+    assert len(given) == 2 and not any(notes.seen for notes in given.values())
+
+
 def test_trackers_get_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate import tracking
 
@@ -55,7 +78,7 @@ def test_trackers_get_every_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             got.append(("end", None))
 
     monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "tensorboard", Fake)
-    monkeypatch.setattr(tracking, "filter_trackers", lambda names, folder: names)
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: ["tensorboard"])
     train(tiny(), short(), progress=False, callbacks=[Track(["tensorboard"], tmp_path, "mine")])
     assert got == [
         ("mine", str(tmp_path)), ("recipe", 0.1), ("4", "epoch"), ("8", "epoch"),

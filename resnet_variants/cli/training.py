@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
@@ -15,6 +16,7 @@ from ..comparison.report import Report
 from ..comparison.running import run_trial
 from ..comparison.tables import terminal
 from ..comparison.trial import TRIALS, Trial, parse_axis
+from ..comparison.turns import RunCallbacks
 from ..comparison.writing import save_report
 from ..training.callbacks import Track
 from ..training.loop import train as run_training
@@ -101,6 +103,7 @@ def compare(
     preset: str | None = None,
     recipe: Path | None = None,
     json: bool = False,
+    track: tuple[str, ...] = (),
     options: RecipeOptions,
 ) -> None:
     """Train models under one recipe, over several seeds, and report; resumes like train.
@@ -127,6 +130,8 @@ def compare(
             in docs/comparison.md
         recipe: YAML file to start from
         json: print the report as JSON instead
+        track: send each epoch of each run to tensorboard, trackio, wandb or mlflow, which must be
+            installed
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, not {seeds}.")
@@ -146,13 +151,27 @@ def compare(
         max_hours=max_hours,
         margin=margin,
     )
-    found = run_trial(trial, out, processes=processes, at_once=at_once)
+    found = run_trial(
+        trial, out, processes=processes, at_once=at_once, callbacks=_tracked(track, out)
+    )
     if _is_main():
         _show(found, out, json)
     if found.failed:
         lines = ["", "Failed; the same command tries again:", *found.failed]
         print("\n".join(lines), file=sys.stderr if json else sys.stdout)
         raise SystemExit(1)
+
+
+def _tracked(names: tuple[str, ...], out: Path) -> RunCallbacks | None:
+    """What sends the epochs of each run of a comparison to trackers."""
+    if not names:
+        return None
+    Track(names, out, out.name)  # refuses names before the first run
+    return partial(_track_run, names)
+
+
+def _track_run(names: tuple[str, ...], row: str, seed: int, folder: Path) -> list[Track]:
+    return [Track(names, folder, folder.name)]
 
 
 def report(

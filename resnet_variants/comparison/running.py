@@ -27,7 +27,7 @@ from .processes import helpers
 from .report import Report
 from .statistics import detectable
 from .trial import Trial, Variant
-from .turns import TrialImages, train_all
+from .turns import RunCallbacks, TrialImages, train_all
 
 TRIAL, RUNS = "trial.json", "runs"
 FEWEST_STEPS = 20
@@ -43,6 +43,7 @@ def run_trial(
     progress: bool = True,
     processes: int = 1,
     at_once: int = 1,
+    callbacks: RunCallbacks | None = None,
 ) -> Report:
     """Train every network with every seed, and report.
 
@@ -52,11 +53,15 @@ def run_trial(
     step by step, so that small networks fill a large GPU: each gives what it gives alone. A run
     that fails is written down and reported, and tried again by the next call; the others go on.
 
+    ``callbacks`` gives those of a run, as ``train`` takes them, by the name of its row, its seed
+    and its folder; several processes need a function that can be pickled. Of finished runs none
+    is called.
+
     Raises ValueError before the first step for whatever could not be trained later.
     """
     check_count("at_once", at_once, 1)
     variants = trial.variants()
-    shared = {"progress": False, "at_once": at_once}
+    shared = {"progress": False, "at_once": at_once, "callbacks": callbacks}
     sets = {"train_set": train_set, "test_set": test_set}
     for v in variants:  # made to be checked
         for seed in trial.seeds:
@@ -89,7 +94,10 @@ def run_trial(
         waiting = [(variant, seed) for seed in seeds for variant in variants]
         while True:
             bar.total = (bar.total or 0) + len(waiting)
-            train_all(waiting, folder / RUNS, lengths, images, bar, progress, accelerator, at_once)
+            train_all(
+                waiting, folder / RUNS, lengths, images, bar, progress, accelerator, at_once,
+                callbacks,
+            )  # fmt: skip
             begun.append(time.monotonic())
             more = from_main(_next_seed(trial, folder, seeds, begun))
             if more is None:

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ import torch
 from tqdm import tqdm
 
 from ..storage import make_folder, write_json
+from ..training.callbacks import Callback
 from ..training.data import Data, load_data
 from ..training.engine import from_main
 from ..training.loop import RunBusy, own_random_state, training
 from ..training.recipe import Recipe
 from ..training.rundir import FAILED
 from .trial import Variant
+
+RunCallbacks = Callable[[str, int, Path], Sequence[Callback]]
+"""gives the callbacks of a run, by the name of its row, its seed and its folder"""
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ def train_all(
     progress: bool,
     accelerator: Any,
     at_once: int,
+    callbacks: RunCallbacks | None = None,
 ) -> None:
     """Do all the runs, ``at_once`` in turns, step by step; one that fails is written down, and
     the others go on. Speeds of runs that take turns are those of each beside the others.
@@ -102,6 +107,8 @@ def train_all(
                         run.variant.config, run.recipe, run.path, images.of,
                         label=run.variant.label, length=lengths[run.variant.name],
                         progress=progress,
+                        callbacks=callbacks(run.variant.name, run.seed, run.path)
+                        if callbacks else (),
                     )  # fmt: skip
                     active.append(run)
                 for run in list(active):

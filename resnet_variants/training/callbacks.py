@@ -39,21 +39,27 @@ def register_tracker(name: str) -> Callable[[MakeTracker], MakeTracker]:
 
 def _of_accelerate(name: str) -> MakeTracker:
     def make(run: str, folder: str) -> Tracker:
-        from accelerate.tracking import LOGGER_TYPE_TO_CLASS, filter_trackers
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-        for kind in filter_trackers([name], folder):
-            of_kind = LOGGER_TYPE_TO_CLASS[str(kind)]
-            where = {"logging_dir": folder} if of_kind.requires_logging_directory else {}
-            tracker: Any = of_kind(run, **where)
-            if hasattr(tracker, "start"):
-                tracker.start()
-            return cast(Tracker, tracker)
-        raise ValueError(f"track={name!r} needs the package {name} installed.")
+        of_kind = LOGGER_TYPE_TO_CLASS[name]
+        where = {"logging_dir": folder} if of_kind.requires_logging_directory else {}
+        tracker: Any = of_kind(run, **where)
+        if hasattr(tracker, "start"):
+            tracker.start()
+        return cast(Tracker, tracker)
 
     return make
 
 
-for _name in ("tensorboard", "trackio", "wandb", "mlflow"):
+def _check_installed(name: str) -> None:
+    from accelerate.tracking import get_available_trackers
+
+    if name not in map(str, get_available_trackers()):
+        raise ValueError(f"track={name!r} needs the package {name} installed.")
+
+
+_OF_ACCELERATE = ("tensorboard", "trackio", "wandb", "mlflow")
+for _name in _OF_ACCELERATE:
     TRACKERS.register(_name, _of_accelerate(_name))
 
 
@@ -94,12 +100,14 @@ class Track(Callback):
 
     ``names`` are registered: ``tensorboard``, ``trackio``, ``wandb`` and ``mlflow``, each of which
     must be installed, and one's own; ``folder`` is where those that write files do. Raises
-    ValueError for others.
+    ValueError for others, and where a package is missing.
     """
 
     def __init__(self, names: Sequence[str], folder: str | Path, run: str) -> None:
         self.makers = [TRACKERS[name] for name in names]
         self.folder, self.run = str(folder), run
+        for name in {*names}.intersection(_OF_ACCELERATE):
+            _check_installed(name)
         self._open: list[Tracker] | None = None
 
     def _trackers(self, trainer: Training) -> list[Tracker]:

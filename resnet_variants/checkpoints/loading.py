@@ -19,7 +19,7 @@ from .download import fetch
 from .errors import CheckpointError, MismatchError, UnknownDialectError
 from .files import Checkpoint, being_read, from_mapping
 from .matching import able_dialects, is_twin, match, near_dialects, pairs_of, twins
-from .reader import INPUT_CHANNELS, Reader, fitting_hint
+from .reader import INPUT_CHANNELS, Reader, fitting_hint, has_memory
 from .report import LoadReport, first_few
 
 
@@ -90,10 +90,11 @@ def tensors_for(
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """The whole ``state`` dict of a network from a source, checked, in the network's types, on the
     CPU; with ``adopt`` each in memory of its own. The network is not touched."""
-    if any(tensor.is_meta for tensor in state.values()):
+    if not all(map(has_memory, state.values())):
         raise CheckpointError(
-            "The network is on the meta device and has no memory for weights: give create_model "
-            "the file (checkpoint_path=...), or model.to_empty(device=...) before."
+            "The network has no memory for weights: it is on the meta device, or its memory was "
+            "freed. Give create_model the file (checkpoint_path=...), or model.to_empty(device=...)"
+            " before."
         )
     weights, name = _entry(source)
     prepared: list[Reader] = []

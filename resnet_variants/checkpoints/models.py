@@ -19,6 +19,7 @@ from .catalogue import Weights, weights_from_dict, weights_info
 from .errors import CheckpointError
 from .files import Checkpoint, read_checkpoint, shown, write_checkpoint
 from .loading import Options, tensors_for
+from .report import first_few
 
 T = TypeVar("T")
 _CONFIG, _WEIGHTS = "resnet_variants.config", "resnet_variants.weights"
@@ -184,6 +185,12 @@ def load(
         )
     weights = _said(path, checkpoint, _WEIGHTS, weights_from_dict)
     model = build_filled(config, checkpoint)
+    report: Any = model.load_report
+    if report is not None and report.ignored:
+        raise CheckpointError(
+            f"{shown(path)} has tensors that the network of its configuration has not: "
+            f"{first_few(report.ignored)}."
+        )
     if weights is not None:
         model.load_report.weights = weights  # type: ignore[union-attr]
     return model.to(device=device, dtype=dtype)

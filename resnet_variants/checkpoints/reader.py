@@ -131,6 +131,8 @@ class Reader:
             )
         elif tensor.dtype not in COUNTS:
             why = f"is no count ({_short(tensor.dtype)})"
+        if why is None and not has_memory(tensor):
+            why = "has no memory (it was freed, as sharded training does)"
         if why is None:
             return True
         self.bad.append(f"{name} {why}")
@@ -302,6 +304,15 @@ def _wrong_values(name: str, tensor: Tensor, final: Tensor) -> str | None:
     if name.endswith(VARIANCE) and final.numel() and final.min().item() < 0:
         return f"has {int((final < 0).sum())} of {final.numel()} variances below zero"
     return None
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Whether the memory of a dense tensor is there: reading beyond it would end the process."""
+    if tensor.is_meta:
+        return False
+    last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+    end = (tensor.storage_offset() + last + 1) * tensor.itemsize
+    return tensor.numel() == 0 or int(tensor.untyped_storage().nbytes()) >= end
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -97,8 +97,20 @@ def test_no_number_of_another_network_is_read(
 
 def test_network_without_memory() -> None:
     model = create_model("resnet20_cifar", device="meta")
-    with pytest.raises(CheckpointError, match="meta device and has no memory"):
+    with pytest.raises(CheckpointError, match="no memory for weights: it is on the meta device"):
         load_checkpoint(model, state())
+    model = network()
+    model.head.fc.weight.untyped_storage().resize_(0)
+    with pytest.raises(CheckpointError, match="no memory for weights"):
+        load_checkpoint(model, state())
+
+
+@pytest.mark.parametrize("left", [0, 64])
+def test_tensors_without_memory(left: int) -> None:
+    freed = state()[HEAD].clone()
+    freed.untyped_storage().resize_(left)
+    with pytest.raises(errors.BadTensorError, match="no memory"):
+        load_checkpoint(network(), _one(HEAD, freed))
 
 
 def interrupted() -> None:

@@ -26,6 +26,7 @@ CONFIGURATIONS = {
     "an unknown field": json.dumps({**SAID, "more": 1}),
     "text for numbers": json.dumps({**SAID, "layers": "many"}),
     "other layers": json.dumps({**SAID, "layers": [1, 1, 2]}),
+    "features alone": json.dumps({**SAID, "features_only": True}),
     "other widths": json.dumps({**SAID, "widths": [8, 8, 16]}),
 }
 WEIGHTS = ["{", "[]", "{}", '{"model": 3}', "[" * 100_000]

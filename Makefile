@@ -41,12 +41,7 @@ demo: $(VENV)/.demo
 	$(BIN)/resnet-variants explain ssaresnet20_cifar runs/demo/photo.png --out runs/demo/looks_at
 
 test: $(VENV)/.test
-ifneq ($(strip $(ARGS)$(TORCH)),)
 	$(BIN)/python -m pytest -n $(JOBS) $(if $(TORCH),$(if $(ARGS),,--versions docs/versions.json)) $(ARGS)
-else # training in processes of its own: forked from those that loaded every runtime, some died
-	$(BIN)/python -m pytest -n $(JOBS) --ignore-glob='tests/test_training*'
-	$(BIN)/python -m pytest -n $(JOBS) tests/test_training*.py
-endif
 
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest -m clients tests/test_clients.py $(ARGS)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .choices import Registry
 from .export import FORMATS, Run
-from .export.formats import example_images
+from .export.formats import example_images, openvino_core
 from .network import Network
 from .network.folding import summed
 
@@ -132,7 +132,7 @@ def _quantize_openvino(exact: Path, path: Path, images: list[Tensor]) -> None:
     import nncf
     import openvino
 
-    model = openvino.Core().read_model(exact)
+    model = openvino_core().read_model(exact)
     data = nncf.Dataset([image.numpy() for image in images])
     openvino.save_model(nncf.quantize(model, data, subset_size=len(images)), path)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,11 @@ from resnet_variants.checkpoints.models import DEPLOYED
 from resnet_variants.cli import main
 from resnet_variants.deploy import Deployed
 from resnet_variants.deploy.optimize import _candidates
+from resnet_variants.export import export_model
 from resnet_variants.training.example_photographs import write_photographs
 
 from .families import slow_but, small
+from .training_runs import environment
 
 
 def _network() -> Network:
@@ -198,3 +202,25 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "saved as .safetensors" in capsys.readouterr().err
     assert main(["optimize", exact, "--calibration", str(tmp_path / "none")]) == 2
     assert "holds no image" in capsys.readouterr().err
+
+
+DROPPED = """
+import gc, os, signal, sys
+from pathlib import Path
+from resnet_variants.export import FORMATS
+signal.signal(signal.SIGINT, lambda *_: print("answered"))
+runs = [FORMATS["openvino"].load(Path(sys.argv[1])) for _ in range(2)]
+while runs:
+    del runs[0]
+    gc.collect()
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_signals_are_answered_once_networks_are_dropped(tmp_path: Path) -> None:
+    """Each core of OpenVINO gives the thread another stack for signals, and takes it away."""
+    path = tmp_path / "network.xml"
+    export_model(_network(), path)
+    command = [sys.executable, "-c", DROPPED, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0 and done.stdout.split() == ["answered"] * 2, done

@@ -234,11 +234,20 @@ _OTHERS = (
     "builtins.str",
     "builtins.tuple",
     "argparse.Namespace",
+    "collections.deque",
     "datetime.date",
     "datetime.datetime",
+    "datetime.time",
     "datetime.timedelta",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
+    "datetime.timezone",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "uuid.UUID",
+    *(
+        f"{module}.{word}"
+        for module in ("pathlib", "pathlib._local")  # of Python 3.13
+        for word in ("PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
+    ),
     "numpy.dtype",
     "numpy.ndarray",
     *(
@@ -248,7 +257,10 @@ _OTHERS = (
     ),
     *(
         f"numpy.dtypes.{word}DType"
-        for word in ("Bool", "Float16", "Float32", "Float64", "Int32", "Int64", "UInt8", "UInt32")
+        for word in (
+            "Bool Bytes Complex64 Complex128 Float16 Float32 Float64 Int8 Int16 Int32 Int64 Str "
+            "UInt8 UInt16 UInt32 UInt64"
+        ).split()
     ),
 )
 _KNOWN = _known()

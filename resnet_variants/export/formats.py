@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import io
 import itertools
 import operator
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -200,6 +202,16 @@ def _write_openvino(model: nn.Module, images: Tensor, path: Path, dynamic: bool)
         part.unlink()
 
 
+@functools.cache
+def openvino_core() -> Any:
+    """The one core of this process, kept: each gives the thread that makes it another stack for
+    signals, which is freed with it, and the next signal would end the process if a later core had
+    taken note of that stack as the one to return to."""
+    import openvino
+
+    return openvino.Core()
+
+
 def load_openvino(path: Path, precision: str = "f32") -> Run:
     """A file of OpenVINO's as a function that several threads may call.
 
@@ -208,7 +220,7 @@ def load_openvino(path: Path, precision: str = "f32") -> Run:
     """
     import openvino
 
-    compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     used = compiled.get_property("INFERENCE_PRECISION_HINT")
     if used != getattr(openvino.Type, precision):
         raise ValueError(f"OpenVINO computes in {used} on this machine, not in {precision}.")

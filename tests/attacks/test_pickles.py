@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import decimal
 import os
-from collections import Counter, defaultdict
-from pathlib import Path
+import uuid
+from collections import Counter, defaultdict, deque
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -77,9 +79,14 @@ def test_code_does_not_run(tmp_path: Path) -> None:
         np.random.RandomState(0).get_state(),
         Counter(a=1),
         defaultdict(list, a=[1]),
+        deque([1], 3),
         {1, 2},
         frozenset((1, 2)),
         datetime.timedelta(1),
+        datetime.datetime.now(datetime.UTC),
+        PurePosixPath("x"),
+        decimal.Decimal("0.1"),
+        uuid.UUID(int=3),
         torch.float16,
         torch.Size((1, 2)),
         torch.device("cpu"),

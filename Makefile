@@ -44,7 +44,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) $(if $(TORCH),$(if $(ARGS),,--versions docs/versions.json)) $(ARGS)
 
 clients: $(VENV)/.clients
-	$(BIN)/python -m pytest -m clients tests/test_clients.py $(ARGS)
+	$(BIN)/python -m pytest -m clients tests/test_clients.py tests/test_clients_training.py $(ARGS)
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) -m slow $(ARGS)

@@ -121,7 +121,7 @@ class Track(Callback):
 
     def on_epoch(self, trainer: Training, line: dict[str, Any]) -> None:
         """Send the line's numbers."""
-        values = {name: value for name, value in line.items() if value is not None}
+        values = {k: v for k, v in line.items() if v is not None and k != "step"}
         for tracker in self._trackers(trainer):
             tracker.log(values, step=line["step"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,79 @@ def test_a_trial_in_two_processes(tmp_path: Path, runs: int) -> None:
         folder.mkdir()
         done = _two(folder, code=code)
         assert done.returncode == 0, done.stderr[-3000:]
+
+
+# Node 1 dies once there is a checkpoint: one of its processes, or all of it with torchrun.
+DIES = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from tests.training_runs import tiny
+from resnet_variants.training import Recipe, train
+from resnet_variants.training.trainer import Trainer
+torch.set_num_threads(1)
+folder, whole = Path(sys.argv[1]), sys.argv[2] == "machine"
+save, steps = Trainer.save, Trainer.steps
+def dies(self):
+    save(self)
+    if self.folder is not None:
+        self.folder.wait()
+    self.accelerator.wait_for_everyone()
+    if os.environ["NODE"] == "1" and not (folder / "died").exists():
+        (folder / "died").touch()
+        if whole:
+            os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+def told(self, *args):
+    world = self.accelerator.num_processes
+    print(f"node {os.environ['NODE']}: {world} processes from step {self.step}", flush=True)
+    return steps(self, *args)
+Trainer.save, Trainer.steps = dies, told
+train(tiny(), Recipe.load(folder / "recipe.yaml"), folder / "run", progress=False)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dead", ["process", "machine"])
+def test_what_dies_on_one_of_two_machines_is_made_up_for(dead: str, tmp_path: Path) -> None:
+    """Two torchrun on one machine stand for two machines: a process that is killed is started
+    again with all others; without a whole machine the other goes on alone (``--nnodes 1:2``)."""
+    recipe = short(
+        lr=0.05, epochs=3, data="fake", image_size=32, train_images=64, test_images=20,
+        batch_size=32, device="cpu",
+    )  # fmt: skip
+    recipe.save(tmp_path / "recipe.yaml")
+    (tmp_path / "script.py").write_text(DIES)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    quickly = "keep_alive_interval=1,keep_alive_max_attempt=3,last_call_timeout=2"
+    agents = [
+        subprocess.Popen(
+            [
+                sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=1",
+                f"--nnodes={'1:2' if dead == 'machine' else '2'}", "--max-restarts=5",
+                "--monitor-interval=0.2", "--rdzv-backend=c10d", "--rdzv-id=test",
+                f"--rdzv-endpoint=localhost:{port}", f"--rdzv-conf=is_host={1 - node},{quickly}",
+                str(tmp_path / "script.py"), str(tmp_path), dead,
+            ],
+            env=environment(NODE=str(node)), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for node in (0, 1)
+    ]  # fmt: skip
+    try:
+        said = [agent.communicate(timeout=300)[0] for agent in agents]
+    finally:
+        for agent in agents:
+            agent.terminate()  # and it its processes
+    assert (tmp_path / "died").exists(), said
+    assert [agent.returncode for agent in agents] == [0, -9 if dead == "machine" else 0], said
+    starts = [line for line in said[0].splitlines() if line.startswith("node 0")]
+    left = 1 if dead == "machine" else 2
+    assert starts == ["node 0: 2 processes from step 0", f"node 0: {left} processes from step 2"]
+    alone = train(tiny(), recipe, progress=False)
+    history = read_json(tmp_path / "run" / "result.json")["history"]
+    assert len(history) == 3
+    for mine, theirs in zip(alone.history, history, strict=True):
+        assert theirs["train_loss"] == pytest.approx(mine["train_loss"], rel=1e-3)

@@ -55,7 +55,7 @@ def test_two_rows_never_compute_the_same(vary: Any, more: Any, message: str) -> 
 OTHER = {
     "image_size": 16, "train_images": 99, "test_images": 9, "val_images": 9, "label_noise": 0.5,
     "corruptions": ("jpeg:1",), "on_corrupt_file": "raise", "crop": "none", "flip": True,
-    "auto_augment": "randaugment", "random_erasing": 0.5, "mixup": 0.5, "cutmix": 0.5,
+    "auto_augment": "randaugment", "random_erasing": 0.5, "cutout": 8, "mixup": 0.5, "cutmix": 0.5,
     "label_smoothing": 0.5, "epochs": 3, "batch_size": 16, "accumulate": 2, "optimizer": "adamw",
     "lr": 0.5, "schedule": "step", "warmup_epochs": 0, "momentum": 0.5, "nesterov": False,
     "weight_decay": 0.5, "norm_weight_decay": 0.5, "clip_norm": 0.5, "ema": 0.5,

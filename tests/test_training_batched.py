@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from resnet_variants.training import Recipe, load_data, train
-from resnet_variants.training.batched import OPERATIONS, Erasing, Mixing, Policy, _where
+from resnet_variants.training.batched import OPERATIONS, Cutout, Erasing, Mixing, Policy, _where
 from resnet_variants.training.images import Images
 from resnet_variants.training.resident import ResidentImages
 
@@ -20,7 +20,7 @@ from .training_runs import equal, scores, short, tiny, weights
 
 POLICIES = [
     dict(random_erasing=0.7), dict(auto_augment="trivialaugment"), dict(mixup=0.2),
-    dict(cutmix=1.0),
+    dict(cutmix=1.0), dict(cutout=9),
     dict(auto_augment="randaugment", random_erasing=0.5, mixup=0.2, cutmix=1.0, flip=True),
 ]  # fmt: skip
 
@@ -127,6 +127,11 @@ def test_erasing_and_mixing_do_what_papers_say() -> None:
     assert changed[changed > 0].min() > 0.01 and changed.max() < 0.5
     colour = erased[(changed > 0).nonzero()[0, 0]].flatten(1).T
     assert torch.equal(colour.unique(dim=0), torch.tensor([[0, 128, 255], [200] * 3]).byte())
+
+    draws = torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.0, 0.999]])  # in the middle, in two corners
+    cut = Cutout(6, (0.0, 0.5, 1.0))(images[:3], draws) != 200
+    assert cut[:, 0].sum(dim=(1, 2)).tolist() == [36, 9, 12]
+    assert cut[0, :, 5:11, 5:11].all() and cut[1, :, :3, :3].all() and cut[2, :, :3, 12:].all()
 
     pair, labels = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)]), torch.tensor([0, 2])
     shares = torch.tensor([[0.9, 0.3, 0.75, 0.5, 0.5], [0.9, 0.6, 0.75, 0.5, 0.5]])

@@ -70,7 +70,8 @@ class ShiftFlip:
     def __init__(
         self, shift: bool = False, flip: bool = False, batched: Batched | None = None
     ) -> None:
-        self.shift, self.flip, self.batched = shift, flip, batched
+        self.shift, self.flip = shift, flip
+        self.batched = batched if batched is not None and batched.columns else None
 
     def __bool__(self) -> bool:
         return self.shift or self.flip or self.batched is not None

@@ -67,11 +67,26 @@ class Erasing:
         top, left = (down * (height - tall + 1)).floor(), (right * (width - wide + 1)).floor()
         erased = _box(images, top, top + tall, left, left + wide)
         erased &= _each(chosen < self.probability)
-        of_bytes = images.dtype == torch.uint8
-        colour = [round(255 * each) if of_bytes else each for each in self.mean]
-        colour *= images.shape[1] // len(colour)
-        pairs = zip(colour, images.split(1, dim=1), strict=True)
-        return torch.cat([torch.where(erased, value, channel) for value, channel in pairs], dim=1)
+        return _coloured(images, erased, self.mean)
+
+
+class Cutout:
+    """A square of each image becomes the mean colour (DeVries and Taylor 2017). Its centre is
+    any pixel, so that a part of it may lie outside."""
+
+    columns = 2
+
+    def __init__(self, side: int, mean: tuple[float, ...]) -> None:
+        self.side, self.mean = side, mean
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Images (N, C, H, W) and draws (N, columns) in [0, 1) to images."""
+        height, width = images.shape[2:]
+        down, right = draws.unbind(1)
+        top = (down * height).floor() - self.side // 2
+        left = (right * width).floor() - self.side // 2
+        cut = _box(images, top, top + self.side, left, left + self.side)
+        return _coloured(images, cut, self.mean)
 
 
 class Mixing:
@@ -114,13 +129,16 @@ class Batched:
     """All of a recipe that is drawn for each image of a batch, after its shift and flip."""
 
     def __init__(self, recipe: Recipe, mean: tuple[float, ...]) -> None:
-        self.steps: list[Policy | Erasing] = []
-        if recipe.auto_augment != "none":
+        self.steps: list[Policy | Erasing | Cutout] = []
+        all_of_it = recipe.augment == "batches"
+        if all_of_it and recipe.auto_augment != "none":
             self.steps.append(Policy(recipe.auto_augment))
-        if recipe.random_erasing:
+        if all_of_it and recipe.random_erasing:
             self.steps.append(Erasing(recipe.random_erasing, mean))
+        if recipe.cutout:
+            self.steps.append(Cutout(recipe.cutout, mean))
         self.alphas = (recipe.mixup, recipe.cutmix)
-        self.mixes = any(self.alphas)
+        self.mixes = all_of_it and any(self.alphas)
         self.columns = sum(step.columns for step in self.steps) + Mixing.columns * self.mixes
 
     def draws(self, key: str, count: int) -> Tensor:
@@ -179,6 +197,15 @@ def _box(images: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tenso
     columns = torch.arange(images.shape[3], device=images.device)
     inside = (rows >= _each(top)) & (rows < _each(bottom))
     return inside & (columns >= _each(left)) & (columns < _each(right))
+
+
+def _coloured(images: Tensor, where: Tensor, mean: tuple[float, ...]) -> Tensor:
+    """Images whose pixels ``where`` (N, 1, H, W) have the mean colour."""
+    of_bytes = images.dtype == torch.uint8
+    colour = [round(255 * each) if of_bytes else each for each in mean]
+    colour *= images.shape[1] // len(colour)
+    pairs = zip(colour, images.split(1, dim=1), strict=True)
+    return torch.cat([torch.where(where, value, channel) for value, channel in pairs], dim=1)
 
 
 def _bytes(values: Tensor) -> Tensor:

@@ -220,8 +220,7 @@ def load_data(
     train.transform = made[max(made)]
     if len(made) > 1:
         train.transform_in = lambda epoch: made[training_size(recipe, epoch, shape[1])]
-    more = Batched(recipe, mean) if recipe.augment == "batches" else None
-    train.shift_flip = ShiftFlip(recipe.crop == "pad", recipe.flip, more)
+    train.shift_flip = ShiftFlip(recipe.crop == "pad", recipe.flip, Batched(recipe, mean))
     train.settled = batched and recipe.repeats == 1
     for images in (val, test):
         if images is not None:

@@ -91,10 +91,13 @@ class Recipe:
     timm by its name, such as ``rand-m7-mstd0.5-inc1``, if timm is installed"""
     random_erasing: float = 0.0
     """probability of erasing a rectangle, to the mean colour"""
+    cutout: int = 0
+    """side of a square of each image, in pixels, that becomes the mean colour (DeVries and Taylor
+    2017: 16 for CIFAR-10, 8 for CIFAR-100), cut last; 0: none"""
     augment: Literal["images", "batches"] = "images"
     """``auto_augment``, ``random_erasing``, ``mixup`` and ``cutmix`` image by image and one mix a
     batch, with torchvision; or in whole batches, where the images stay on the device, too: each
-    image draws by itself, mixes with its neighbour, and erasing comes last"""
+    image draws by itself, mixes with its neighbour, and erasing comes after ``auto_augment``"""
     repeats: int = 1
     """repeated augmentation (Hoffer et al. 2020): each image is so many times in a row in the
     order, augmented differently; an epoch has as many images, so others wait for the next"""
@@ -297,6 +300,8 @@ class Recipe:
             hidden.update(_OF_WEIGHTS)
         if self.auto_augment == "none" and not any(getattr(self, name) for name in _DRAWN):
             hidden.add("augment")
+        if not self.cutout:
+            hidden.add("cutout")
         if self.schedule != "step":
             hidden.add("milestones")
         hidden.update({"momentum", "nesterov"}.difference(optimizer_uses(self.optimizer)))

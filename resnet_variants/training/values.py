@@ -12,7 +12,7 @@ _RANGE_OF_NAMES: dict[tuple[float, float], str] = {
     (0.0, 1.0): "label_noise label_smoothing momentum ema drop_path_rate drop_rate",
     (0.0, 1.0 + 1e-9): "random_erasing eval_crop layer_decay",
     (0.0, math.inf): "mixup cutmix warmup_epochs weight_decay norm_weight_decay clip_norm workers "
-    "cache_mb save_steps save_seconds seed val_images freeze_stages bias_weight_decay",
+    "cache_mb cutout save_steps save_seconds seed val_images freeze_stages bias_weight_decay",
     (1.0, math.inf): "eval_size start_size repeats ema_every image_size train_images "
     "test_images batch_size accumulate test_every",
 }

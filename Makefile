@@ -64,7 +64,7 @@ format: $(VENV)/.test
 
 lock: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra test --extra docs --extra clients --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra test --extra docs --extra clients --extra formats --universal \
 		--python-version 3.11 --upgrade --no-annotate --quiet --custom-compile-command "make lock" \
 		-o requirements/ci.txt
 

@@ -45,7 +45,11 @@ runs; ms are for one image on one thread, the least of five calls on a machine a
 network marked * is thinned to one or two units a stage, its image 96 pixels wide. What a tool
 cannot do is its note. int8 files are [a page of their own](quantization.md). Written by
 
+    pip install "resnet-variants[formats]"
     python benchmarks/formats.py
+
+and, for LiteRT, the same in an environment of its own after `pip install litert-torch` (which asks
+for an older typing-extensions than tyro does: pip tells of it, nothing else did).
 """
 
 Cell = dict[str, Any]

@@ -19,7 +19,7 @@ from .training_runs import equal, short, tiny, weights
 
 
 def _captured(trainer, images) -> CapturedStep:
-    return CapturedStep(trainer, images, Repeated())
+    return CapturedStep(trainer, images, Repeated)
 
 
 def _trial(**changes) -> Trial:

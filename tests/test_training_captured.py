@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_variants.builders import build
 from resnet_variants.training import train, trainer
-from resnet_variants.training.captured import CapturedStep, why_not
+from resnet_variants.training.captured import CapturedStep, Replayed, why_not
 from resnet_variants.training.data import load_data
 from resnet_variants.training.engine import make_accelerator
 from resnet_variants.training.loop import resolve
@@ -19,7 +20,7 @@ from .training_runs import equal, scores, short, tiny, weights
 
 
 def _captured(trainer, images) -> CapturedStep:
-    return CapturedStep(trainer, images, Repeated())
+    return CapturedStep(trainer, images, Repeated)
 
 
 RECIPES = [
@@ -41,6 +42,31 @@ def test_replayed_steps_are_the_plain_ones(changes, monkeypatch, tmp_path: Path)
     replayed = train(tiny(attention="se"), recipe, tmp_path / "replayed", progress=False)
     assert scores(plain) == scores(replayed)
     assert equal(weights(tmp_path / "plain"), weights(tmp_path / "replayed"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_replayed_network_follows_its_weights(precision: str) -> None:
+    """And answers images of another shape as it is."""
+    network = build(tiny(in_chans=1, attention="se")).eval()
+    replayed = Replayed(network, Counted())
+    for count in (4, 4, 3, 4):
+        images = torch.randn(count, 1, 8, 8)
+        with torch.autocast("cpu", torch.bfloat16, precision == "bfloat16"):
+            assert torch.equal(replayed(images), network(images))
+        for tensor in network.parameters():
+            tensor.mul_(0.9)
+    assert replayed.graph.replays == 3
+
+
+class Counted(Repeated):
+    """Counts its replays."""
+
+    replays = 0
+
+    def replay(self) -> None:
+        super().replay()
+        self.replays += 1
 
 
 def test_replayed_steps_go_on_where_they_stopped(monkeypatch, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A step of the optimiser as one CUDA graph.
+"""A step of the optimiser, and a forward pass of the test, as CUDA graphs.
 
 Augmentation, forward, loss, backward, clipping and the optimiser are recorded once; which images
 a step takes, its learning rate and its random numbers are read from tensors at each replay.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +33,10 @@ class Training(Protocol):
     mix: Any
     loss: Tensor
 
+    @property
+    def tested(self) -> nn.Module:
+        """The network that is tested."""
+
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Images and labels on the device."""
 
@@ -41,17 +45,21 @@ class Training(Protocol):
 
 
 class CapturedStep:
-    """The steps of ``trainer``, whose training images stay on the device, from one recording."""
+    """The steps of ``trainer``, whose training images stay on the device, from one recording;
+    ``tested`` is the network that it tests, replayed likewise."""
 
-    def __init__(self, trainer: Training, images: ResidentImages, graph: Graph) -> None:
+    def __init__(
+        self, trainer: Training, images: ResidentImages, make_graph: Callable[[], Graph]
+    ) -> None:
         recipe = trainer.recipe
         shape = (recipe.accumulate, recipe.batch_size // recipe.accumulate)
-        self.trainer, self.images, self.graph = trainer, images, graph
+        self.trainer, self.images, self.graph = trainer, images, make_graph()
+        self.tested = Replayed(trainer.tested, make_graph())
         self.positions = torch.zeros(shape, dtype=torch.long, device=trainer.device)
         self._order: Iterator[Tensor] = iter(())
         trainer.network.train()
         with _left_as_it_was(trainer):
-            graph.record(self._work)
+            self.graph.record(self._work)
 
     def _work(self) -> None:
         for part, positions in enumerate(self.positions):
@@ -70,6 +78,38 @@ class CapturedStep:
         self.graph.replay()
 
 
+class Replayed(nn.Module):
+    """A network in eval mode: recorded at its first images, replayed for all of their shape and
+    type, as it is for others. An answer is the caller's until the next one."""
+
+    def __init__(self, network: nn.Module, graph: Graph) -> None:
+        super().__init__()
+        self.network, self.graph = network, graph
+        self.images: Tensor | None = None
+        self.answer: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The network's answer to images on its device."""
+        if self.images is None:
+            self.images = images.clone()  # in their layout
+            self.graph.record(self._work)
+        if (images.shape, images.dtype) != (self.images.shape, self.images.dtype):
+            answer: Tensor = self.network(images)
+            return answer
+        self.images.copy_(images)
+        self.graph.replay()
+        return self.answer
+
+    def _work(self) -> None:
+        assert self.images is not None
+        kind = self.images.device.type
+        # Weights that autocast has cast and kept are freed with it: the graph casts its own.
+        with torch.autocast(
+            kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), False
+        ):
+            self.answer = self.network(self.images)
+
+
 def captured_step(trainer: Training, images: object) -> CapturedStep | None:
     """The trainer's step as a CUDA graph, or None, with the reason in the log."""
     reason = why_not(trainer, images)
@@ -80,7 +120,7 @@ def captured_step(trainer: Training, images: object) -> CapturedStep | None:
             _LOG.info("steps are not captured as a graph: %s", reason)
         return None
     assert isinstance(images, ResidentImages)
-    return CapturedStep(trainer, images, CudaGraph())
+    return CapturedStep(trainer, images, CudaGraph)
 
 
 def why_not(trainer: Training, images: object) -> str | None:

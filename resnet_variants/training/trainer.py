@@ -247,6 +247,8 @@ class Trainer(Learner):
         whole = loader is None or loader is self.test_loader
         loader = loader or self.test_loader
         model = self.tested if averaged else self.network
+        if averaged and self.captured is not None:
+            model = self.captured.tested
         seen: list[Tensor] = []
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:

@@ -25,7 +25,7 @@ class Versions:
         self.outcome: dict[str, bool] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" or report.failed:
+        if (report.when == "call" and not report.skipped) or report.failed:
             self.outcome[report.nodeid] = self.outcome.get(report.nodeid, True) and report.passed
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

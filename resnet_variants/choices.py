@@ -16,11 +16,20 @@ def plain_number(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def quoted(value: object) -> str:
+    """A value as an error shows it: not without end."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
 def close_names(value: object, valid: Iterable[str]) -> list[str]:
     """The valid names closest to ``value``: one, or all that are as few typing errors away from
     it. Empty when nothing is close."""
     folded = {name.lower().replace("-", "_"): name for name in valid}
-    text = str(value).lower().replace("-", "_")
+    text = (value if isinstance(value, str) else quoted(value))[:99].lower().replace("-", "_")
     close = get_close_matches(text, folded, n=8, cutoff=0.5)
     errors = [_typing_errors(text, name) for name in close]
     if not close or errors[0] > 2:  # too far for counting to tell them apart
@@ -57,7 +66,7 @@ def unknown(
     if meant is not None:
         hint = f" It can mean {meant}."
     shown = ", ".join(map(repr, names[:limit])) + (", …" if len(names) > limit else "")
-    return ValueError(f"Unknown {kind} {value!r}.{hint} Valid: {shown}.")
+    return ValueError(f"Unknown {kind} {quoted(value)}.{hint} Valid: {shown}.")
 
 
 def check_choice(kind: str, value: object, valid: Iterable[object]) -> None:
@@ -66,7 +75,7 @@ def check_choice(kind: str, value: object, valid: Iterable[object]) -> None:
     if value not in valid or isinstance(value, bool):
         if isinstance(value, str):
             raise unknown(kind, value, [str(v) for v in valid])
-        raise ValueError(f"{kind} must be one of {valid}, not {value!r}.")
+        raise ValueError(f"{kind} must be one of {valid}, not {quoted(value)}.")
 
 
 class Registry(Generic[T]):
@@ -111,7 +120,7 @@ class Registry(Generic[T]):
         try:
             return self._entries[name]
         except (KeyError, TypeError):
-            meant = self.meanings.get(str(name).lower())
+            meant = self.meanings.get(quoted(name).strip("'").lower())
             raise unknown(self.kind, name, self._entries, meant=meant) from None
 
     def __contains__(self, name: object) -> bool:

@@ -14,7 +14,7 @@ from .blocks.convs import CONVS
 from .blocks.gates import ATTENTION
 from .blocks.head import GLOBAL_POOLS
 from .blocks.layers import ACTIVATIONS, NORMS, act_factory, norm_factory
-from .choices import Registry, check_choice, unknown
+from .choices import Registry, check_choice, quoted, unknown
 from .fields import bounded, check_fields, one_of
 
 ModuleFactory = Callable[..., nn.Module]
@@ -111,14 +111,14 @@ def _differs(new: Any, old: Any) -> bool:
     """Whether two values of a field differ; an array, which has no one answer, does."""
     try:
         return bool(new != old)
-    except (TypeError, ValueError):
+    except Exception:
         return True
 
 
 def check_count(name: str, value: object, least: int) -> None:
     """Refuse what is not a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {quoted(value)}.")
 
 
 _PARTS: dict[str, Registry[Any]] = {

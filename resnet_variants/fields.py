@@ -20,7 +20,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from torch import nn
 
-from .choices import check_choice, plain_number
+from .choices import check_choice, plain_number, quoted
 
 MOST = 10**7
 """the greatest whole number in any field: a network with more of anything cannot be built"""
@@ -78,7 +78,7 @@ def checked(name: str, value: Any, hint: Any, bounds: Mapping[str, Any] | None =
         if _fits(value, kind):
             return _plain(name, value, kind, bounds or {})
     wanted = " or ".join(dict.fromkeys(map(_words, kinds)))
-    raise ValueError(f"{name} must be {wanted}, not {_shown(value)}.")
+    raise ValueError(f"{name} must be {wanted}, not {quoted(value)}.")
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -113,11 +113,11 @@ def _plain(name: str, value: Any, kind: Any, bounds: Mapping[str, Any]) -> Any:
         if len(inner) == 2 and inner[1] is Ellipsis:
             inner = (inner[0],) * len(values)
         elif inner and len(inner) != len(values):
-            raise ValueError(f"{name} must have {len(inner)} values, not {_shown(value)}.")
+            raise ValueError(f"{name} must have {len(inner)} values, not {quoted(value)}.")
         pairs = zip(values, inner or (Any,) * len(values), strict=True)
         return tuple(checked(name, each, of, bounds) for each, of in pairs)
     if origin is collections.abc.Mapping and not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{name} must have names as its keys, not {_shown(value)}.")
+        raise ValueError(f"{name} must have names as its keys, not {quoted(value)}.")
     if kind in (int, float):
         _check_bounds(name, value, bounds)
     return frozen(value) if isinstance(value, (Mapping, list)) else value
@@ -135,11 +135,11 @@ def frozen(value: Any) -> Any:
 def _check_bounds(name: str, value: float, bounds: Mapping[str, Any]) -> None:
     least, most = bounds.get("least"), bounds.get("most")
     most = MOST if most is None else most
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}.")
     if value < (-MOST if least is None else least) or value > most:
         limits = f"at most {most:,}" if least is None else f"in [{least:,}, {most:,}]"
-        raise ValueError(f"{name} must be {limits}, not {_shown(value)}.")
+        raise ValueError(f"{name} must be {limits}, not {quoted(value)}.")
 
 
 _WORDS = {
@@ -160,11 +160,3 @@ def _words(kind: Any) -> str:
     if origin is tuple and (inner := [each for each in get_args(kind) if each is not Ellipsis]):
         return f"a tuple of {' or '.join(dict.fromkeys(_WORDS.get(i, 'values') for i in inner))}s"
     return known or str(getattr(origin, "__name__", kind))
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -11,12 +11,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import nn
 
 from ..choices import Registry
 from .layers import ActFactory, ConvNormAct, NormFactory
+from .own_parts import make_own
 
 ConvFactory = Callable[..., nn.Module]
 C = TypeVar("C", bound=ConvFactory)
@@ -59,6 +61,14 @@ def resolve_conv(conv: str | ConvFactory) -> ConvFactory:
     except (TypeError, ValueError) as error:
         raise ValueError(f"conv={conv!r} must take a ConvSpec, and that alone: {error}") from None
     return conv
+
+
+def make_conv(conv: str | ConvFactory, args: dict[str, Any], spec: ConvSpec) -> nn.Module:
+    """Build a part. One of the user's own is tried: it must give what its place needs."""
+    make = partial(resolve_conv(conv), spec, **args)
+    if getattr(make.func, "__module__", "").startswith(f"{__package__}."):  # those are tested
+        return make()
+    return make_own("conv", conv, make, spec.in_channels, spec.out_channels, spec.stride)
 
 
 def mid_channels(part: ConvFactory, width: int, args: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from ..choices import Registry
 from .layers import NormFactory, check_args, is_traced, norm_factory
+from .own_parts import make_own
 
 GateFactory = Callable[..., nn.Module]
 G = TypeVar("G", bound=GateFactory)
@@ -136,26 +138,6 @@ def make_gate(
     args = _with_norm(args)
     if "norm_layer" in inspect.signature(gate).parameters:
         args.setdefault("norm_layer", norm)
-    try:
-        module = gate(channels, **args)
-    except TypeError as error:
-        raise ValueError(f"attention={attention!r} makes no gate of {channels}: {error}") from error
-    if not isinstance(module, nn.Module):
-        raise ValueError(f"attention={attention!r} makes a {type(module).__name__}, not a module.")
-    if getattr(gate, "__module__", "") != f"{__package__}.attention":  # those are tested
-        _check_shape(attention, module, channels)
-    return module
-
-
-def _check_shape(attention: AttentionValue, gate: nn.Module, channels: int) -> None:
-    like = next(gate.parameters(), torch.empty(0))
-    x = torch.zeros(2, channels, 8, 8, device=like.device, dtype=like.dtype)
-    training = gate.training
-    with torch.no_grad():
-        shape = tuple(gate.eval()(x).shape)
-    gate.train(training)
-    if shape != tuple(x.shape):
-        raise ValueError(
-            f"attention={attention!r} changes the shape: a gate maps (N, C, H, W) to the same, "
-            f"but this one made {shape} of {tuple(x.shape)}."
-        )
+    if getattr(gate, "__module__", "") == f"{__package__}.attention":  # those are tested
+        return gate(channels, **args)
+    return make_own("attention", attention, partial(gate, channels, **args), channels, channels)

@@ -245,9 +245,9 @@ def _check_makes(kind: str, name: object, make: Callable[..., Any], *args: Any) 
     try:
         with torch.device("meta"):
             made = make(*args)
-        if isinstance(made, nn.Module):
+        if isinstance(made, nn.Module) and type(made).forward is not nn.Module.forward:
             return
-        why = f"it makes a {type(made).__name__}, not a module"
+        why = f"it makes a {type(made).__name__}, not a module that can run"
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
     takes = "the channel count" if args else "no arguments"

@@ -112,10 +112,10 @@ class _GroupedConfig(ResidualConfig):
 
 
 def _check_ratio(ratio: float) -> None:
-    if ratio <= 0 or (ratio > 1 and ratio % 1):
+    if ratio < 1 / 1024 or (ratio > 1 and ratio % 1):
         raise ValueError(
-            "bottleneck_ratio must be a fraction or a whole number over 0 (channels of the 3x3 "
-            f"over the width), not {ratio!r}."
+            "bottleneck_ratio must be a fraction of at least 1/1024 or a whole number (channels of "
+            f"the 3x3 over the width), not {ratio!r}."
         )
 
 

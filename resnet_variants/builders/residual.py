@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..blocks.convs import ConvFactory, ConvSpec, mid_channels, resolve_conv
+from ..blocks.convs import ConvFactory, ConvSpec, make_conv, mid_channels, resolve_conv
 from ..blocks.layers import check_args
 from ..blocks.residual import ATTENTION_AT, BasicUnit, Bottleneck
 from ..blocks.shortcuts import SHORTCUTS, make_shortcut
@@ -142,7 +142,7 @@ def bottleneck(
     return Bottleneck(
         **_slots(parts, place, mid, shortcut_kernel),
         conv1=parts.conv(place.in_channels, narrow, stride=stride if in_first else 1),
-        conv2=part(spec, **args),
+        conv2=make_conv(config.conv, args, spec),
         conv3=parts.conv(mid, place.out_channels, act=False),
         pool_before=pool if config.stride_with == "avg_before" else None,
         pool_after=pool if config.stride_with == "avg_after" else None,

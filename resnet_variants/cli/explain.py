@@ -96,7 +96,8 @@ def explain(
         figure.savefig(path, dpi=150)
         print(f"wrote {path}: {_SHOWS[name]}")
     page = out / "index.html"
-    page.write_text(_page(title, f"{image.name}: {note}", list(figures)), encoding="utf-8")
+    text = _page(title, f"{image.name}: {note}", list(figures))
+    page.write_text(text, encoding="utf-8", errors="backslashreplace")
     print(f"wrote {page}: all of them")
 
 

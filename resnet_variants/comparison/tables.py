@@ -147,7 +147,8 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is: no mark-up, table, link or HTML of its own."""
-    return re.sub(r"([\\`*_{}\[\]<>()#!|~$&])", r"\\\1", " ".join(text.split()))
+    marks = r"([\\`*_{}\[\]<>()#!|~$&@]|:(?=//)|(?<=www)\.)"
+    return re.sub(marks, r"\\\1", " ".join(text.split()), flags=re.IGNORECASE)
 
 
 def markdown_report(report: Report) -> str:
@@ -183,7 +184,8 @@ def markdown_report(report: Report) -> str:
         parts.append("".join(named))
     parts.append("![differences](differences.png)\n\n![curves](curves.png)\n")
     parts.append("![accuracy against cost](tradeoff.png)\n\n## Recipe\n")
-    recipe = "".join(f"{k}: {v}\n" for k, v in first.recipe.items() if k != "seed")
+    said = {k: " ".join(str(v).split()) for k, v in first.recipe.items() if k != "seed"}
+    recipe = "".join(f"{k}: {v}\n" for k, v in said.items())  # no line but ours ends the block
     parts.append(f"```yaml\n{recipe}```\n")
     return "\n".join(parts)
 
@@ -225,9 +227,11 @@ def _csv(rows: Sequence[Sequence[object]]) -> str:
 
 def _inert(value: object) -> object:
     """Text that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value.lstrip(" ")[:1] in tuple("=+-@\t\r"):
-        return "'" + value
-    return value
+    wide = "\uff1d\uff0b\uff0d\uff20"  # the same signs as wide as Chinese ones
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", "\n")  # which alone would be a new line, and is not quoted
+    return "'" + text if re.match(rf"[\t\n]|\s*[=+\-@{wide}]", text) else text
 
 
 def latex(report: Report) -> str:

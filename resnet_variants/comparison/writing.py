@@ -30,4 +30,6 @@ def save_report(report: Report, out: str | Path, *, pictures: bool = True) -> li
 
 
 def _encoded(text: str, file: BinaryIO) -> None:
-    file.write(text.encode())
+    # Names of files and folders need not be text. What is none is a question mark, which means
+    # nothing in any form.
+    file.write(text.encode("utf-8", "replace"))

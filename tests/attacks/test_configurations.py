@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from resnet_variants import build, config_from_dict, create_model, load, save
+from resnet_variants.choices import quoted
 from tests.families import small_config
 
 from .fuzzing import SEEDS, Case, check
@@ -84,11 +85,20 @@ def _net(name: str = "resnet20_cifar", **args: Any) -> Any:
     ("stem_width", dict(name="shufflenet_v1_g3_x1_0", stem_width=-3)),
     ("stem_width", dict(name="ran56", stem_width=-3)),
     ("checkpoint_path", dict(checkpoint_path="")),
-], ids=str)  # fmt: skip
+    ("in_chans", dict(in_chans=10**400)),
+    ("drop_rate", dict(drop_rate=-(10**5000))),
+    ("stem", dict(stem="x" * 10**6)),
+    ("act_layer", dict(act_layer=nn.Module)),
+    ("conv", dict(name="resnet50", conv=nn.Module)),
+    ("conv", dict(name="resnet50", conv=print)),
+    ("conv", dict(name="resnet50", conv=nn.Identity)),
+    ("attention", dict(attention=nn.Sequential)),
+    ("bottleneck_ratio", dict(name="regnetx_002", bottleneck_ratio=5e-324)),
+], ids=quoted)  # fmt: skip
 def test_nonsense_is_refused_by_name(name: str, args: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)) as refused:
         _net(**args)
-    assert name in str(refused.value)
+    assert name in str(refused.value) and len(str(refused.value)) < 3000
     assert "resnet_variants" in refused.traceback[-1].path.parts
 
 

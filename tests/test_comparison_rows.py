@@ -62,6 +62,22 @@ def test_each_row_has_its_own_runs(axis: str, fails: int | None, tmp_path: Path)
         assert "seed 1: it broke" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.parametrize("tags", [["in1k"], ["in1k", "c10"], [None, "in1k"]])
+def test_networks_of_their_own_weights_are_compared(tags: list[str | None]) -> None:
+    """Each network begins with weights of its own, that is no condition; their tag may be one."""
+    runs = []
+    for label in ("resnet50", "seresnet50"):
+        for tag in tags:
+            own = {"weights": tag and f"{label}.{tag}"}
+            runs += [made_up(*each[:2], 90.0, **each[2]) for each in _row(label, own)]
+    rows = Report.of(runs).rows
+    assert len(rows) == 2 * len(tags) and all(len(row.seeds) == 2 for row in rows)
+    others = [row for row in rows if row.label == "seresnet50"]
+    assert [row.against for row in others] == [row.name.removeprefix("se") for row in others]
+    if len(tags) > 1:
+        assert {row.conditions["weights"] for row in others} == {*tags}
+
+
 def test_a_seed_that_failed_elsewhere_and_has_a_result_counts() -> None:
     (label, seed, more), _ = _row()
     failed = {"label": label, "seed": seed, "why": "it broke", **more}

@@ -107,12 +107,22 @@ class Group:
 
 
 def conditions_of(
-    recipes: Sequence[Mapping[str, Any]], images: Sequence[Mapping[str, str]]
+    labels: Sequence[str],
+    recipes: Sequence[Mapping[str, Any]],
+    images: Sequence[Mapping[str, str]],
 ) -> list[dict[str, Any]]:
-    """Of each run, by its recipe and the digests of its images, the fields of the recipe that
-    decide results and are not the same everywhere, and the name of the images if they are not."""
+    """Of each run, by its label, recipe and digests of its images, the fields of the recipe that
+    decide results and are not the same everywhere, and the name of the images if they are not.
+
+    Start weights are a condition where one network begins with several; each network's own are
+    none.
+    """
     varied = _varied(recipes)
     told = [{name: recipe.get(name) for name in varied} for recipe in recipes]
+    starts = [_start(*each) for each in zip(labels, recipes, strict=True)]
+    if len({*zip(labels, starts, strict=True)}) > len({*labels}):
+        for start, conditions in zip(starts, told, strict=True):
+            conditions["weights"] = start
     digests = [each.get("train", "") + each.get("test", "") for each in images]
     if len({*digests} - {""}) > 1:
         names = {(recipe["data"], digest) for recipe, digest in zip(recipes, digests, strict=True)}
@@ -121,6 +131,12 @@ def conditions_of(
             name = recipe["data"]
             conditions["data"] = name if plain.count(name) == 1 else f"{name} ({digest[:6]})"
     return told
+
+
+def _start(label: str, recipe: Mapping[str, Any]) -> str | None:
+    """The weights that a run began with, published ones by their tag alone."""
+    weights: str | None = recipe.get("weights")
+    return weights and weights.removeprefix(f"{label.partition(' ')[0]}.")
 
 
 def ordered(
@@ -142,7 +158,6 @@ def ordered(
 
 def _varied(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Fields of the recipe that decide results and are not the same everywhere."""
-    read = [Recipe.from_dict(each) for each in recipes]
-    known = [{"weights": each.weights, **each.identity()} for each in read]
+    known = [Recipe.from_dict(each).identity() for each in recipes]
     names = dict.fromkeys(name for each in known for name in each)
     return [n for n in names if any(each.get(n) != known[0].get(n) for each in known)]

@@ -155,6 +155,7 @@ class Report:
         if not (runs or failures):
             raise ValueError("There are no runs to report.")
         told = conditions_of(
+            [*(run.label for run in runs), *(each["label"] for each in failures)],
             [*(run.recipe for run in runs), *(_recipe_of(each, runs) for each in failures)],
             [*(run.data for run in runs), *(each.get("data", {}) for each in failures)],
         )

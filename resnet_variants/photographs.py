@@ -29,7 +29,7 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Tensor:
             Image.open(io.BytesIO(data)).close()  # reads the size alone, and refuses a huge one
             return _jpeg(data)
         return _other(data)
-    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's decoders raise of all kinds
         what = "The data" if isinstance(source, bytes) else os.fspath(source)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{what} is no image that can be read: {reason}") from error
@@ -56,7 +56,9 @@ def _other(data: bytes) -> Tensor:
     import numpy as np
     from PIL import Image, ImageOps
 
-    image: Image.Image = Image.open(io.BytesIO(data))
+    Image.init()
+    pictures = [each for each in Image.ID if each != "EPS"]  # which is a program, for another one
+    image: Image.Image = Image.open(io.BytesIO(data), formats=pictures)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))

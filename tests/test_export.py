@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_variants import create_model, initialise
 from resnet_variants.cli import main
 from resnet_variants.export import FORMATS, check, export_model, export_program
 from resnet_variants.export.formats import outputs
 
-from .families import each_family, each_kind, slow_but, small
+from .families import each_family, each_kind, representative, slow_but, small
 
 SIZES = [(1, 32, 32), (3, 33, 97), (2, 160, 131)]
 
@@ -22,6 +23,18 @@ def test_program(family: str) -> None:
     model = small(family).eval()
     least = model.min_export_size
     program = export_program(model).module()
+    sizes = [(n, max(h, least), max(w, least)) for n, h, w in SIZES]
+    check(model, lambda images: outputs(program(images)), sizes, tolerance=1e-5)
+
+
+@pytest.mark.slow
+@each_family
+def test_program_of_a_whole_network(family: str) -> None:
+    """Not thinned: what torch derives of sizes grows with depth."""
+    model = create_model(representative(family)).eval()
+    initialise(model, seed=0)
+    program = export_program(model).module()
+    least = model.min_export_size
     sizes = [(n, max(h, least), max(w, least)) for n, h, w in SIZES]
     check(model, lambda images: outputs(program(images)), sizes, tolerance=1e-5)
 

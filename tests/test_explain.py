@@ -26,7 +26,7 @@ from resnet_variants.explain import (
 )
 from resnet_variants.explain.pictures import METHODS, class_activation_map
 
-from .families import CLASSES, each_family, each_kind, small, small_config
+from .families import CLASSES, each_family, each_kind, slow_but, small, small_config
 
 GATED = (Gate, GC, ShuffleAttention, Selection, Mask, SelfCalibratedConv)
 each_gate = pytest.mark.parametrize("gate", list(ATTENTION))
@@ -55,7 +55,7 @@ def _gates(module: nn.Module) -> bool:
     return isinstance(module, GATED)
 
 
-@each_kind
+@slow_but("ResNet", "ShuffleNetV1", "RAN")
 def test_every_gate_is_captured_as_a_hook_sees_it(family: str) -> None:
     taken = 0
     for gate in ATTENTION:

@@ -37,7 +37,13 @@ def test_feature_sizes(name: str, size: tuple[int, int]) -> None:
         assert feature.shape[1:] == (level.channels, *map(level.size, size))
 
 
-@pytest.mark.parametrize("gate", list(ATTENTION))
+QUICK = ("se", "se_gc", "eca", "ssa", "salient", "group_salient", "cbam")
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [gate if gate in QUICK else pytest.param(gate, marks=pytest.mark.slow) for gate in ATTENTION],
+)
 @pytest.mark.parametrize("name", SHORT)
 def test_every_gate(name: str, gate: str) -> None:
     args = {"group_width": 2} if gate == "se_gc" else {}

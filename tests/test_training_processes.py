@@ -60,32 +60,36 @@ def _two(folder: Path, *names: str, code: str = CODE) -> subprocess.CompletedPro
     )
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+EQUAL = {
+    "parts": {"accumulate": 2, "corruptions": ("contrast:3",)},
+    "ddp": {},
+    "fsdp": {"sharding": "fsdp"},
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["parts", *(pytest.param(each, marks=pytest.mark.slow) for each in ("ddp", "fsdp"))]
+)
+def test_two_processes_equal_one(name: str, tmp_path: Path) -> None:
     # 47 test images: the last batch is not the same on both; 0.05 keeps the error from growing
     recipe = short(lr=0.05, test_images=47, ema=0.9, clip_norm=1.0, device="cpu")
-    for name, each in {
-        "ddp": recipe,
-        "parts": recipe.replace(accumulate=2, corruptions=("contrast:3",)),
-        "fsdp": recipe.replace(sharding="fsdp"),
-    }.items():
-        each.save(tmp_path / f"{name}.yaml")
-    done = _two(tmp_path, "ddp", "parts", "fsdp")
+    recipe.replace(**EQUAL[name]).save(tmp_path / f"{name}.yaml")
+    done = _two(tmp_path, name)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "batch_size=31 cannot be shared by 2 processes" in done.stdout
     # accumulated parts have batch statistics of their own: one process must have the same parts
-    for name in ("ddp", "parts", "fsdp"):
-        alone = recipe.replace(accumulate=2) if name == "parts" else recipe
-        one = train(tiny(attention="se"), alone, tmp_path / f"one-{name}", progress=False)
-        two = read_json(tmp_path / name / "result.json")
-        assert two["test_images"] == 47
-        for mine, theirs in zip(one.history, two["history"], strict=True):
-            assert theirs["train_loss"] == pytest.approx(mine["train_loss"], rel=1e-4)
-            assert theirs["test_loss"] == pytest.approx(mine["test_loss"], rel=1e-3)
-        assert two["top1"] == pytest.approx(one.top1, abs=100 / 47 + 1e-3)
-        mine, theirs = weights(tmp_path / f"one-{name}"), weights(tmp_path / name)
-        assert mine.keys() == theirs.keys()
-        for key, value in mine.items():
-            torch.testing.assert_close(theirs[key], value, rtol=1e-2, atol=2e-4)
+    alone = recipe.replace(accumulate=2) if name == "parts" else recipe
+    one = train(tiny(attention="se"), alone, tmp_path / "one", progress=False)
+    two = read_json(tmp_path / name / "result.json")
+    assert two["test_images"] == 47
+    for mine, theirs in zip(one.history, two["history"], strict=True):
+        assert theirs["train_loss"] == pytest.approx(mine["train_loss"], rel=1e-4)
+        assert theirs["test_loss"] == pytest.approx(mine["test_loss"], rel=1e-3)
+    assert two["top1"] == pytest.approx(one.top1, abs=100 / 47 + 1e-3)
+    own, shared = weights(tmp_path / "one"), weights(tmp_path / name)
+    assert own.keys() == shared.keys()
+    for key, value in own.items():
+        torch.testing.assert_close(shared[key], value, rtol=1e-2, atol=2e-4)
 
 
 def test_fsdp_needs_processes() -> None:

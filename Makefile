@@ -1,5 +1,5 @@
 # `make demo` and `make test` set up what they need in .venv, once. They take any Python 3.11 to
-# 3.13 on the PATH; `make test PYTHON=python3.12` chooses one. Without a GPU a smaller torch does:
+# 3.14 on the PATH; `make test PYTHON=python3.12` chooses one. Without a GPU a smaller torch does:
 # `make test PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`. `make test TORCH=2.11` tests
 # with that release of torch, in an environment of its own, and enters what passed in
 # docs/versions.json, the README's table. CI takes the releases that
@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 ARGS ?=
 
-SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$python && break; done)
 
 ifdef PIP_EXTRA_INDEX_URL
@@ -83,8 +83,8 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.clients $(VENV)/.docs: pyproject.toml | $(B
 	@touch $@
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 with venv is needed, and none is on the PATH (Debian: apt install python3-venv). Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 2; }
-	@$(PYTHON) -c '$(SUITABLE)' || { echo "make: $(PYTHON) is not Python 3.11 to 3.13 with venv" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12, 3.13 or 3.14 with venv is needed, and none is on the PATH (Debian: apt install python3-venv). Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c '$(SUITABLE)' || { echo "make: $(PYTHON) is not Python 3.11 to 3.14 with venv" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 clean:

@@ -76,7 +76,8 @@ def test_a_repository_or_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_timms(tmp_path: Path) -> None:
-    timm = pytest.importorskip("timm")
+    import timm
+
     theirs = timm.create_model("resnet18", num_classes=6).eval()
     timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True)
     ours = create_model(f"local-dir:{tmp_path}", pretrained=True).eval()

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
+from timm.models import FeatureInfo, get_pretrained_cfg_value
+from timm.optim import create_optimizer_v2
 
-timm = pytest.importorskip("timm")
-
-from timm.models import FeatureInfo, get_pretrained_cfg_value  # noqa: E402
-from timm.optim import create_optimizer_v2  # noqa: E402
-
-import resnet_variants.timm_plugin as plugin  # noqa: E402
-from resnet_variants import list_families, list_models  # noqa: E402
+import resnet_variants.timm_plugin as plugin
+from resnet_variants import list_families, list_models
 
 IMAGES = torch.randn(2, 3, 96, 96)
 ADDED = {

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from ..config import NetworkConfig
+
+Row = dict[str, object]
+"""what a model changes in its family's base"""
+
+CIFAR: Row = {"stem": "cifar", "num_classes": 10}
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,27 @@ def table(
     family: str,
     paper: str,
     base: NetworkConfig,
-    rows: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, object]],
     *,
-    aliases: Mapping[str, Iterable[str]] | None = None,
     input_size: int = 224,
 ) -> list[Entry]:
-    """The entries of a family: a line a model, its name and what it changes in ``base``. Those
-    whose names end in ``_cifar`` are for images of 32 pixels."""
+    """The entries of a family: a line a model, its name, behind it, parted by spaces, its aliases,
+    and what it changes in ``base``. Those whose names end in ``_cifar`` are for images of 32
+    pixels."""
     entries = []
-    for name, changes in rows.items():
+    for names, changes in rows.items():
+        name, *aliases = names.split()
         size = 32 if name.endswith("_cifar") else input_size
-        also = tuple((aliases or {}).get(name, ()))
-        entries.append(Entry(name, family, paper, base, changes, also, size))
+        entries.append(Entry(name, family, paper, base, changes, tuple(aliases), size))
     return entries
+
+
+def series(
+    name: str, row: Callable[..., Row], of: Iterable[tuple[int, ...]], changes: Row | None = None
+) -> dict[str, Row]:
+    """A row for each of these tuples of numbers, which ``row`` makes and which stand in the name
+    for ``{}``; ``changes`` is what all have beside."""
+    return {name.format(*each): row(*each) | (changes or {}) for each in of}
 
 
 def with_cifar100(entries: Iterable[Entry]) -> list[Entry]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
@@ -24,6 +24,8 @@ def create_model(
     name: str,
     *,
     pretrained: bool | str | None = False,
+    pretrained_cfg: str | Mapping[str, Any] | None = None,
+    pretrained_cfg_overlay: Mapping[str, Any] | None = None,
     checkpoint_path: str | Path | None = None,
     allow_unverified: bool = False,
     device: torch.device | str | None = None,
@@ -36,7 +38,10 @@ def create_model(
     ``attention``, ``stem``, ``features_only``, … (``model_config(name)`` shows all).
     ``pretrained`` takes published weights, True the default ones, a string those with that tag;
     ``checkpoint_path`` a file in any dialect that the library knows. ``allow_unverified`` takes
-    published weights without a published hash, too.
+    published weights without a published hash, too. ``pretrained_cfg`` and its overlay are timm's:
+    a tag, or a mapping in which ``pretrained=True`` finds its ``state_dict``, ``file``,
+    ``hf_hub_id`` or ``tag``, and how many classes (``num_classes``) and channels (``input_size``)
+    that network has; where they are not asked for, so has this one. Other keys are not read.
 
     Raises ValueError for an unknown name or value, or a combination that makes no sense, and
     TypeError for an unknown argument; the message gives the nearest valid one.
@@ -47,9 +52,26 @@ def create_model(
 
     >>> model = create_model("resnet50d", attention="ssa", num_classes=10)
     """
+    told: dict[str, Any] = {}
+    if pretrained_cfg is not None or pretrained_cfg_overlay is not None:
+        from .checkpoints.told import sizes_told, what_is_told
+
+        told = what_is_told(pretrained_cfg, pretrained_cfg_overlay)
+        if isinstance(pretrained, str):
+            raise ValueError(
+                f"Give pretrained={pretrained!r} or pretrained_cfg, not both: they are two sets of "
+                "weights."
+            )
+        classes, chans = sizes_told(told)
+        if classes is not None and not config.get("features_only"):
+            config.setdefault("num_classes", classes)
+        if chans != 3:
+            config.setdefault("in_chans", chans)
     if isinstance(name, str) and name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
         from .checkpoints.hub import create_from_repository
 
+        if told:
+            raise ValueError(f"{name!r} tells of its weights itself: leave pretrained_cfg out.")
         return create_from_repository(
             name.partition(":")[2], pretrained=pretrained, device=device, dtype=dtype, **config
         )
@@ -57,7 +79,7 @@ def create_model(
         from .checkpoints.catalogue import weights_info
 
         tagged = weights_info(name)
-        name, pretrained = tagged.model, tagged.tag if pretrained is True else pretrained
+        name, told = tagged.model, {"tag": tagged.tag} | told
     changed = entry(name).config.replace(**config)
     if pretrained not in (None, False) or checkpoint_path is not None:
         from .checkpoints import create_with_weights
@@ -67,6 +89,7 @@ def create_model(
             changed,
             asked={**config},
             pretrained=pretrained,
+            told=told,
             checkpoint_path=checkpoint_path,
             allow_unverified=allow_unverified,
             device=device,

@@ -21,7 +21,8 @@ from timm.models._pretrained import DefaultCfg, PretrainedCfg
 from torch import nn
 
 from .checkpoints.catalogue import Weights, list_weights
-from .checkpoints.models import build_filled, weights_of
+from .checkpoints.models import weights_of
+from .checkpoints.told import what_is_told
 from .choices import check_choice
 from .factory import create_model
 from .network import Network
@@ -93,11 +94,7 @@ def _entrypoint(name: str) -> Callable[..., nn.Module]:
         **arguments: Any,
     ) -> nn.Module:
         # timm passes the tag of "name.tag" as pretrained_cfg
-        tag = pretrained_cfg if isinstance(pretrained_cfg, str) else None
-        told: dict[str, Any] = {}
-        if pretrained_cfg is not None and tag is None:
-            told = _as_dict(pretrained_cfg)
-        told |= dict(pretrained_cfg_overlay or {})
+        told = what_is_told(pretrained_cfg, pretrained_cfg_overlay)
         hub = told.get("hf_hub_id")
         if cache_dir and not hub:
             raise ValueError(
@@ -110,32 +107,17 @@ def _entrypoint(name: str) -> Callable[..., nn.Module]:
         out_indices = arguments.pop("out_indices", None)
         if features_only and feature_cls is None:
             arguments |= {"features_only": True, "out_indices": out_indices}
-        source = told.get("state_dict") or told.get("file")
-        if pretrained and source is None and hub:
+        tensors: Any = None  # read by timm, which has folders and a cache of its own
+        if pretrained and hub and not told.get("state_dict") and not told.get("file"):
             file = told.get("hf_hub_filename")
             where = {"filename": file} if file else {}
-            source = load_state_dict_from_hf(hub, cache_dir=cache_dir, **where)
+            tensors = load_state_dict_from_hf(hub, cache_dir=cache_dir, **where)
         elif pretrained and told.get("source") == "local-dir":
-            source = load_state_dict_from_path(told["file"])
-        # As in timm, a configuration's numbers are those of a network for which none are given.
-        chans = told.get("input_size", (3,))[0]
-        if not features_only and told.get("num_classes") is not None:
-            arguments.setdefault("num_classes", told["num_classes"])
-        if chans != 3:
-            arguments.setdefault("in_chans", chans)
-        if pretrained and source is not None:
-            to = {key: arguments.pop(key, None) for key in ("device", "dtype")}
-            config = model_config(name).replace(**arguments)
-            classes = told.get("num_classes", config.num_classes)
-            differs = not config.features_only and config.num_classes not in (0, classes)
-            adapt = {"classifier": "new"} if differs else {}
-            if config.in_chans != chans:
-                adapt["input_channels"] = "repeat"
-            model: Network = build_filled(config, source, **adapt).to(**to)
-        else:
-            model = create_model(
-                name, pretrained=pretrained and (tag or told.get("tag") or True), **arguments
-            )
+            tensors = load_state_dict_from_path(told["file"])
+        read = {} if tensors is None else {"state_dict": tensors}
+        model: Network = create_model(
+            name, pretrained=pretrained, pretrained_cfg=told | read, **arguments
+        )
         cfg = _cfg_of(model, name) | {k: v for k, v in told.items() if k != "state_dict"}
         made: Any = model
         if features_only and feature_cls is not None:
@@ -147,10 +129,6 @@ def _entrypoint(name: str) -> Callable[..., nn.Module]:
     create.__module__ = __name__
     create.__doc__ = f"{name} of resnet_variants."
     return create
-
-
-def _as_dict(cfg: Any) -> dict[str, Any]:
-    return cfg.to_dict() if isinstance(cfg, PretrainedCfg) else dict(cfg)
 
 
 def _default_cfg(name: str) -> DefaultCfg:

@@ -200,6 +200,7 @@ def test_pretrained_downloads_once(published: Weights, tmp_path: Path) -> None:
     model = create_model(MODEL, pretrained="here")
     assert model.load_report.weights == published
     create_model(MODEL, pretrained=True)
+    assert create_model(MODEL, pretrained=True, pretrained_cfg="here").load_report.weights
     load_checkpoint(model, published.url)
     load_checkpoint(model, published.name)
     assert Server.requests == 1

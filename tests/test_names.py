@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from timm.models import PretrainedCfg
 
 from resnet_variants import create_model, list_models, model_config
 from resnet_variants.checkpoints import save
@@ -17,6 +18,41 @@ def test_a_tag_in_the_name() -> None:
     assert create_model("resnet18.tv_in1k", num_classes=3).config.num_classes == 3
     with pytest.raises(ValueError, match="a1_in1k"):
         create_model("resnet50.a1_in2k")
+
+
+@pytest.mark.parametrize("key", ["file", "state_dict", "hf_hub_id"])
+@pytest.mark.parametrize("name", ["seresnet20_cifar", "resnet20_cifar.akamaster_cifar10"])
+def test_weights_of_a_pretrained_cfg(name: str, key: str, tmp_path: Path) -> None:
+    model = create_model(name, num_classes=7, in_chans=4).eval()
+    path = save(model, tmp_path / "model.safetensors")
+    source = {"file": path, "state_dict": model.state_dict(), "hf_hub_id": str(tmp_path)}[key]
+    told = {key: source, "num_classes": 7, "input_size": (4, 32, 32), "mean": None}
+    images = torch.randn(2, 4, 32, 32)
+    twins = (
+        create_model(name, pretrained=True, pretrained_cfg=told),
+        create_model(name, pretrained=True, pretrained_cfg_overlay=told),
+        create_model(name, pretrained=True, pretrained_cfg=PretrainedCfg(**told)),
+    )
+    for twin in twins:
+        torch.testing.assert_close(twin.eval()(images), model(images))
+    other = create_model(name, pretrained=True, pretrained_cfg=told, num_classes=3, in_chans=3)
+    torch.testing.assert_close(other.stages.state_dict(), model.stages.state_dict())
+    assert other(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    plain = create_model(name, pretrained_cfg=told)
+    assert plain.num_classes == 7 and not hasattr(plain, "load_report")
+
+
+def test_a_pretrained_cfg_without_sense() -> None:
+    with pytest.raises(TypeError, match="a tag or a mapping such as timm's.* not 3"):
+        create_model("resnet18", pretrained_cfg=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="overlay must be a mapping such as timm's.* not 'w.pth'"):
+        create_model("resnet18", pretrained_cfg_overlay="w.pth")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'tv_in1k' or pretrained_cfg, not both"):
+        create_model("resnet18", pretrained="tv_in1k", pretrained_cfg="a1_in1k")
+    with pytest.raises(ValueError, match="'no_such'.*a1_in1k"):
+        create_model("resnet50", pretrained=True, pretrained_cfg="no_such")
+    with pytest.raises(ValueError, match="'local-dir:here' tells of its weights itself"):
+        create_model("local-dir:here", pretrained=True, pretrained_cfg="a1_in1k")
 
 
 def test_lists_of_globs() -> None:

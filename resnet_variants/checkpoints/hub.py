@@ -13,7 +13,7 @@ from ..builders import build_on
 from ..config import config_from_dict
 from ..network import Network
 from ..registry import model_config
-from .models import build_filled, load, save, weights_of
+from .models import adapted, build_filled, load, save, weights_of
 
 FILE = "model.safetensors"
 
@@ -81,7 +81,7 @@ def create_from_repository(
     one of ``push_to_hub``, or timm's (``save_for_hf``), whose ``config.json`` names the
     architecture. With its weights if ``pretrained``; ``changes`` are fields of the configuration.
     """
-    said = json.loads(_file(repo, "config.json").read_text(encoding="utf-8"))
+    said = json.loads(repository_file(repo, "config.json").read_text(encoding="utf-8"))
     if "architecture" in said:
         known = {"num_classes": said.get("num_classes", 1000)} | dict(said.get("model_args") or {})
         config = model_config(said["architecture"]).replace(**known)
@@ -91,15 +91,11 @@ def create_from_repository(
     config = config.replace(**changes)
     if not pretrained:
         return build_on(config, device=device, dtype=dtype)
-    adapt: dict[str, Any] = {}
-    if not config.features_only and config.num_classes not in (0, classes):
-        adapt["classifier"] = "new"
-    if config.in_chans != chans:
-        adapt["input_channels"] = "repeat"
-    return build_filled(config, _file(repo, FILE), **adapt).to(device=device, dtype=dtype)
+    model = build_filled(config, repository_file(repo), **adapted(config, classes, chans))
+    return model.to(device=device, dtype=dtype)
 
 
-def _file(repo: str, name: str) -> Path:
+def repository_file(repo: str, name: str = FILE) -> Path:
     """A file of a folder, or of a repository on the Hub."""
     if (path := Path(repo).expanduser() / name).is_file():
         return path

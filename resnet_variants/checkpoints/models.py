@@ -20,6 +20,7 @@ from .errors import CheckpointError
 from .files import Checkpoint, read_checkpoint, shown, write_checkpoint
 from .loading import Options, tensors_for
 from .report import first_few
+from .told import sizes_told, source_told
 
 T = TypeVar("T")
 _CONFIG, _WEIGHTS = "resnet_variants.config", "resnet_variants.weights"
@@ -35,6 +36,7 @@ def create_with_weights(
     *,
     asked: Mapping[str, Any],
     pretrained: bool | str | None = False,
+    told: Mapping[str, Any] | None = None,
     checkpoint_path: str | os.PathLike[str] | None = None,
     allow_unverified: bool = False,
     device: torch.device | str | None = None,
@@ -44,7 +46,8 @@ def create_with_weights(
 
     With published weights, ``num_classes`` and ``in_chans`` where they were ``asked`` for, as
     arguments, adapt: a new classifier, a first convolution made of the published one. A file
-    must fit as it is. ``model.load_report`` says what was done.
+    must fit as it is. ``told`` is what ``pretrained_cfg`` says of the weights that
+    ``pretrained=True`` takes. ``model.load_report`` says what was done.
     """
     if not isinstance(pretrained, bool | str | None):
         raise TypeError(f"pretrained must be True, False or a tag, not {pretrained!r}.")
@@ -54,20 +57,31 @@ def create_with_weights(
         raise ValueError(
             "Give pretrained or checkpoint_path, not both: they are two sets of weights."
         )
+    told = told or {}
     source: Any = checkpoint_path
     adapt: dict[str, Any] = {"allow_unverified": allow_unverified}
-    if pretrained:
-        source = weights_info(name, None if pretrained is True else pretrained)
+    if pretrained is True and (theirs := source_told(told)) is not None:
+        source = theirs
+        classes, chans = sizes_told(told)
+        adapt |= adapted(config, config.num_classes if classes is None else classes, chans)
+    elif pretrained:
+        source = weights_info(name, told.get("tag") if pretrained is True else pretrained)
         config = config.replace(**{k: v for k, v in source.changes.items() if k not in asked})
-        if not config.features_only:
-            if "num_classes" not in asked:
-                config = config.replace(num_classes=source.classes)
-            elif config.num_classes not in (0, source.classes):
-                adapt["classifier"] = "new"
-        if config.in_chans != 3:
-            adapt["input_channels"] = "repeat"
+        if not config.features_only and "num_classes" not in asked:
+            config = config.replace(num_classes=source.classes)
+        adapt |= adapted(config, source.classes, 3)
     model = build_filled(config, source, **adapt)
     return model.to(device=device, dtype=dtype)
+
+
+def adapted(config: NetworkConfig, classes: int, chans: int) -> dict[str, str]:
+    """What is done to a file's network of so many classes and channels to make it ``config``'s."""
+    adapt = {}
+    if not config.features_only and config.num_classes not in (0, classes):
+        adapt["classifier"] = "new"
+    if config.in_chans != chans:
+        adapt["input_channels"] = "repeat"
+    return adapt
 
 
 def build_filled(config: NetworkConfig, source: Any, **options: Any) -> Network:

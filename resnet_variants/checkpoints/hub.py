@@ -14,8 +14,7 @@ from ..config import config_from_dict
 from ..network import Network
 from ..registry import model_config
 from .models import adapted, build_filled, load, save, weights_of
-
-FILE = "model.safetensors"
+from .repositories import FILE, repository_file, the_hub
 
 
 def push_to_hub(
@@ -30,7 +29,7 @@ def push_to_hub(
 
     ``from_pretrained(repo_id)`` loads it. Needs the extra ``hub`` and a token with write access.
     """
-    api = _hub().HfApi(token=token)
+    api = the_hub().HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         save(model, Path(folder) / FILE)
@@ -55,17 +54,8 @@ def from_pretrained(
 
     ``local_files_only`` takes it from the Hub's cache, without the network.
     """
-    path = Path(repo_id).expanduser() / FILE
-    if not path.is_file():
-        path = Path(
-            _hub().hf_hub_download(
-                repo_id,
-                FILE,
-                revision=revision,
-                token=token,
-                local_files_only=local_files_only,
-            )
-        )
+    options = {"token": token, "local_files_only": local_files_only}
+    path = repository_file(repo_id, revision=revision, **options)
     return load(path, device=device, dtype=dtype)
 
 
@@ -93,24 +83,6 @@ def create_from_repository(
         return build_on(config, device=device, dtype=dtype)
     model = build_filled(config, repository_file(repo), **adapted(config, classes, chans))
     return model.to(device=device, dtype=dtype)
-
-
-def repository_file(repo: str, name: str = FILE) -> Path:
-    """A file of a folder, or of a repository on the Hub."""
-    if (path := Path(repo).expanduser() / name).is_file():
-        return path
-    repo_id, _, revision = repo.partition("@")
-    return Path(_hub().hf_hub_download(repo_id, name, revision=revision or None))
-
-
-def _hub() -> Any:
-    try:
-        import huggingface_hub
-    except ModuleNotFoundError:
-        raise ImportError(
-            'The Hub needs huggingface_hub: pip install "resnet-variants[hub]"'
-        ) from None
-    return huggingface_hub
 
 
 def _card(model: Network, repo_id: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..choices import quoted
+from .repositories import FILE, repository_file
 
 
 def what_is_told(cfg: Any, overlay: Any = None) -> dict[str, Any]:
@@ -35,7 +36,5 @@ def source_told(told: Mapping[str, Any]) -> Any:
     """Tensors, or a file, in timm's order; None where published weights are meant."""
     source = told.get("state_dict") or told.get("file")
     if source is None and "hf_hub_id" in told:
-        from .hub import FILE, repository_file
-
         source = repository_file(told["hf_hub_id"], told.get("hf_hub_filename", FILE))
     return source

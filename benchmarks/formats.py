@@ -48,8 +48,9 @@ cannot do is its note. int8 files are [a page of their own](quantization.md). Wr
     pip install "resnet-variants[formats]"
     python benchmarks/formats.py
 
-and, for LiteRT, the same in an environment of its own after `pip install litert-torch` (which asks
-for an older typing-extensions than tyro does: pip tells of it, nothing else did).
+and, for LiteRT, the same in an environment of its own after `pip install litert-torch`, then `pip
+install --upgrade typing-extensions` (it asks for an older one than tyro works with, and works with
+this one).
 """
 
 Cell = dict[str, Any]

@@ -54,8 +54,9 @@ def from_pretrained(
 
     ``local_files_only`` takes it from the Hub's cache, without the network.
     """
-    options = {"token": token, "local_files_only": local_files_only}
-    path = repository_file(repo_id, revision=revision, **options)
+    path = repository_file(
+        repo_id, revision=revision, token=token, local_files_only=local_files_only
+    )
     return load(path, device=device, dtype=dtype)
 
 

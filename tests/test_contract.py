@@ -79,6 +79,10 @@ def test_new_classifier(family: str) -> None:
             assert model.num_classes == model.config.num_classes == classes
         model.reset_classifier(0, "max")
         assert model(x).shape == (2, model.num_features)
+        model.reset_classifier(0, "")
+        assert model(x).shape[:2] == (2, model.num_features) and model(x).ndim == 4
+        model.reset_classifier(3)  # of pooled features
+        assert model(x).shape == (2, 3) and not any(m.training for m in model.modules())
         after = model.forward_intermediates(x, intermediates_only=True)
     torch.testing.assert_close(after, before)
     rebuilt = build(config_from_dict(json.loads(json.dumps(model.config.to_dict()))))

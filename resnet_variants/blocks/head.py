@@ -42,6 +42,8 @@ class Head(nn.Module):
             pool = pool.removeprefix("fast") or "avg"
         num_classes = plain_number(num_classes)
         check_choice("global_pool", pool, GLOBAL_POOLS)
+        if global_pool is None and not pool and num_classes:
+            pool = "avg"  # a classifier was asked for, and needs pooled features
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 0:
             raise ValueError(
                 f"num_classes must be 0 (features) or a positive number, not {num_classes!r}."
@@ -55,6 +57,7 @@ class Head(nn.Module):
         self.num_classes = num_classes
         self.num_features = self.in_channels * (2 if pool == "catavgmax" else 1)
         self.fc = linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.fc.train(self.training)
 
     def pool(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the pooled (N, C), (N, 2C) or, without pooling, as it is."""

@@ -91,7 +91,8 @@ class Network(nn.Module):
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Put a new, randomly initialised classifier in; 0 takes it away."""
+        """Put a new, randomly initialised classifier in; 0 takes it away. A network that does not
+        pool begins to, by the mean, unless ``global_pool`` says how."""
         if self.out_indices is not None:
             raise ValueError("A network with features_only=True has no classifier to reset.")
         self.head.reset(num_classes, global_pool)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from PIL import Image as Pictures
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 _WHITE = (255, 255, 255, 255)
+_ORIENTATION = 0x0112
 
 
 def read_image(source: str | os.PathLike[str] | bytes) -> Tensor:
@@ -21,12 +26,9 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Tensor:
     Raises FileNotFoundError, and ValueError that names what cannot be read, or is so large
     (Pillow's bound, 179 million pixels) that it is an attack on the memory.
     """
-    from PIL import Image
-
     data = source if isinstance(source, bytes) else _bytes(Path(source))
     try:
         if data[:3] == b"\xff\xd8\xff":
-            Image.open(io.BytesIO(data)).close()  # reads the size alone, and refuses a huge one
             return _jpeg(data)
         return _other(data)
     except Exception as error:  # Pillow's decoders raise of all kinds
@@ -43,31 +45,56 @@ def _bytes(path: Path) -> bytes:
 
 def _jpeg(data: bytes) -> Tensor:
     """torchvision's decoder: the pixels of Pillow's in two thirds of the time."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as header:  # reads the size alone, and refuses a huge one
+        orientation = _orientation(header)
     try:
         from torchvision.io import ImageReadMode, decode_jpeg
     except ImportError:  # it is to leave torchvision some day
         return _other(data)
     buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    image: Tensor = decode_jpeg(buffer, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-    return image
+    return _turned(decode_jpeg(buffer, mode=ImageReadMode.RGB), orientation)
 
 
 def _other(data: bytes) -> Tensor:
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     Image.init()
     pictures = [each for each in Image.ID if each != "EPS"]  # which is a program, for another one
     image: Image.Image = Image.open(io.BytesIO(data), formats=pictures)
-    image = ImageOps.exif_transpose(image)
+    image.load()  # Pillow turns a TIFF when it does
+    orientation = _orientation(image)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        values = values / (256 if values.max() > 255 else 1)
-        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+        values = np.array(image, dtype=np.float32)  # whole, as far as bytes can show
+        if values.max() > 255:
+            values /= 256
+        image = Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), image)
     pixels = np.array(image.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return _turned(torch.from_numpy(pixels).permute(2, 0, 1), orientation)
+
+
+def _orientation(image: Pictures.Image) -> int:
+    """How an image lies, as its EXIF data say: 1, upright, unless they do with a whole number from
+    2 to 8."""
+    try:
+        said = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged data turn nothing
+        return 1
+    return said if type(said) is int and said in range(2, 9) else 1
+
+
+def _turned(image: Tensor, orientation: int) -> Tensor:
+    """The image (3, H, W) upright."""
+    if orientation >= 5:
+        image = image.transpose(1, 2)
+    mirrored = [
+        dim for dim, those in ((1, (3, 4, 7, 8)), (2, (2, 3, 6, 7))) if orientation in those
+    ]
+    return image.flip(mirrored).contiguous() if orientation > 1 else image

@@ -23,6 +23,7 @@ AXES: dict[str, list[dict[str, Any]]] = {
     "lr": [{"recipe": {"lr": 0.1}}, {"recipe": {"lr": 0.2}}],
     "weights": [{"recipe": {"weights": "here/a.pth"}}, {"recipe": {"weights": "there/a.pth"}}],
     "data": [{"recipe": {"data": name}, "data": {"train": name}} for name in ("cifar10", "svhn")],
+    "content": [{"recipe": {"weights": "a.pth"}, "start": start} for start in ("01ab", "02cd")],
     "images": [{"data": {"train": "2020ab"}}, {"data": {"train": "2026cd"}}],
 }
 
@@ -76,6 +77,36 @@ def test_networks_of_their_own_weights_are_compared(tags: list[str | None]) -> N
     assert [row.against for row in others] == [row.name.removeprefix("se") for row in others]
     if len(tags) > 1:
         assert {row.conditions["weights"] for row in others} == {*tags}
+
+
+def test_weights_and_images_are_known_by_their_content() -> None:
+    """Not by the file or folder they were read from, which may move, or change."""
+
+    def rows(*given: tuple[str, dict[str, Any]], **more: Any) -> dict[str, int]:
+        runs = [made_up(*each[:2], 90.0, **each[2])
+                for label, own in given for each in _row(label, **own)]  # fmt: skip
+        report = Report.of(runs, **more)
+        assert len({row.name for row in report.rows}) == len(report.rows)
+        return {row.name: len(row.seeds) for row in report.rows if row.difference is not None}
+
+    def begun(path: str, digest: str | None) -> dict[str, Any]:
+        return {"recipe": {"weights": path}, "start": digest}
+
+    one, moved, changed = begun("a", "0" * 9), begun("b", "0" * 9), begun("a", "1" * 9)
+    assert rows(("plain", one), ("se", moved)) == {"se": 2}
+    # one row: the same runs, found twice
+    assert rows(("plain", one), ("plain", moved), ("se", one)) == {"se": 2}
+    # the file that "se" began with is another: nothing to compare it with
+    assert rows(("plain", one), ("se", changed)) == {}
+    both = rows(("plain", one), ("plain", changed), ("se", changed))
+    assert both == {"plain weights=a (111111)": 2, "se weights=a (111111)": 2}
+    # what failed before its weights were read began with what the others did
+    lost = {"label": "plain", "seed": 2, "why": "it broke", "recipe": Recipe(weights="a").to_dict()}
+    assert rows(("plain", one), ("se", one), failures=[lost]) == {"se": 2}
+    images = [{"recipe": {"data": name}, "data": {"train": "1", "test": test}}
+              for name, test in (("x", "2" * 9), ("y", "2" * 9), ("x", "3" * 9))]  # fmt: skip
+    assert rows(("plain", images[0]), ("se", images[1])) == {"se": 2}
+    assert len(rows(("plain", images[0]), ("plain", images[2]))) == 1
 
 
 def test_a_seed_that_failed_elsewhere_and_has_a_result_counts() -> None:

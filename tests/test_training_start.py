@@ -18,7 +18,7 @@ from resnet_variants.cli import main
 from resnet_variants.cli.export import export
 from resnet_variants.network import Network
 from resnet_variants.photographs import read_image
-from resnet_variants.training import Recipe, load_data, train
+from resnet_variants.training import Recipe, Result, load_data, train
 from resnet_variants.training.example_photographs import write_photographs
 from resnet_variants.training.loop import identity
 from resnet_variants.training.optim import make_optimizer
@@ -181,6 +181,26 @@ def test_identity_follows_the_content_of_the_weights(file: Path, tmp_path: Path)
     assert what(moved) == what(file)
     torch.save(build(tiny()).state_dict(), moved)
     assert what(moved) != what(file)
+
+
+def test_a_changed_file_of_weights_is_another_row(file: Path, tmp_path: Path) -> None:
+    """Under one path, in folders that know nothing of each other; and no copy is a row."""
+    from resnet_variants.comparison import Report, Trial
+
+    recipe = short(weights=str(file), image_size=8, epochs=1, warmup_epochs=0, lr=1e-3)
+    for name in ("before", "after"):
+        train(tiny(), recipe, tmp_path / name, label="resnet20_cifar", progress=False)
+        torch.save(build(tiny()).state_dict(), file)
+    rows = Report.read([tmp_path / "before", tmp_path / "after"]).rows
+    assert [len(row.runs) for row in rows] == [1, 1] and rows[0].name != rows[1].name
+    result = rows[0].runs[0]
+    earlier = {**result.to_dict(), "run": {"recipe": {"weights": result.start}}}
+    del earlier["start"]
+    assert Result.from_dict(earlier).start == result.start
+    copy = tmp_path / "copy.pth"
+    copy.write_bytes(file.read_bytes())
+    with pytest.raises(ValueError, match="is compared with itself"):
+        Trial(networks=["resnet20_cifar"], vary={"weights": [str(file), str(copy)]}, recipe=recipe)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..training.identity import state_digest
 from ..training.recipe import Recipe
 from ..training.result import Result
 from .statistics import Difference, Summary, paired_difference, seeds_and_images, summarise
@@ -110,33 +111,56 @@ def conditions_of(
     labels: Sequence[str],
     recipes: Sequence[Mapping[str, Any]],
     images: Sequence[Mapping[str, str]],
+    starts: Sequence[str | None],
 ) -> list[dict[str, Any]]:
-    """Of each run, by its label, recipe and digests of its images, the fields of the recipe that
-    decide results and are not the same everywhere, and the name of the images if they are not.
+    """Of each run, by its label, recipe and digests of its images and of the weights that it began
+    with, the fields of the recipe that decide results and are not the same everywhere, and the
+    names of the images and the weights if those are not.
 
-    Start weights are a condition where one network begins with several; each network's own are
-    none.
+    Start weights are a condition where one network begins with several, or a file was changed;
+    each network's own are none.
     """
     varied = _varied(recipes)
     told = [{name: recipe.get(name) for name in varied} for recipe in recipes]
-    starts = [_start(*each) for each in zip(labels, recipes, strict=True)]
-    if len({*zip(labels, starts, strict=True)}) > len({*labels}):
-        for start, conditions in zip(starts, told, strict=True):
-            conditions["weights"] = start
-    digests = [each.get("train", "") + each.get("test", "") for each in images]
-    if len({*digests} - {""}) > 1:
-        names = {(recipe["data"], digest) for recipe, digest in zip(recipes, digests, strict=True)}
-        plain = [name for name, _ in names]
-        for recipe, digest, conditions in zip(recipes, digests, told, strict=True):
-            name = recipe["data"]
-            conditions["data"] = name if plain.count(name) == 1 else f"{name} ({digest[:6]})"
+    names = [recipe.get("weights") for recipe in recipes]
+    begun = _contents(names, starts)
+    several = len({*zip(labels, begun, strict=True)}) > len({*labels})
+    if several or len({*zip(names, begun, strict=True)}) > len({*names}):
+        shown = _named(names, begun)
+        for label, name, conditions in zip(labels, shown, told, strict=True):
+            # published ones by their tag alone
+            conditions["weights"] = name and name.removeprefix(f"{label.partition(' ')[0]}.")
+    names = [recipe["data"] for recipe in recipes]
+    seen = _contents(names, [state_digest(each) if each else None for each in images])
+    if len({*seen}) > 1:
+        for name, conditions in zip(_named(names, seen), told, strict=True):
+            conditions["data"] = name
     return told
 
 
-def _start(label: str, recipe: Mapping[str, Any]) -> str | None:
-    """The weights that a run began with, published ones by their tag alone."""
-    weights: str | None = recipe.get("weights")
-    return weights and weights.removeprefix(f"{label.partition(' ')[0]}.")
+def _contents(names: Sequence[str | None], digests: Sequence[str | None]) -> list[str | None]:
+    """What was read by each name: its digest. Where that is not known it is what the others read
+    by this name, if they all read the same, or else it is known by the name alone."""
+    known: dict[str | None, set[str | None]] = {}
+    for name, digest in zip(names, digests, strict=True):
+        known.setdefault(name, set()).update({digest} - {None})
+    return [
+        digest or (next(iter(known[name])) if len(known[name]) == 1 else name)
+        for name, digest in zip(names, digests, strict=True)
+    ]
+
+
+def _named(names: Sequence[str | None], contents: Sequence[str | None]) -> list[str | None]:
+    """The first name that each content was read by, with the end of its digest where others were
+    read by it, too."""
+    first: dict[str | None, str | None] = {}
+    for name, content in zip(names, contents, strict=True):
+        first.setdefault(content, name)
+    called = list(first.values())
+    return [
+        first[each] if called.count(first[each]) == 1 else f"{first[each]} ({str(each)[-6:]})"
+        for each in contents
+    ]
 
 
 def ordered(

@@ -158,6 +158,7 @@ class Report:
             [*(run.label for run in runs), *(each["label"] for each in failures)],
             [*(run.recipe for run in runs), *(_recipe_of(each, runs) for each in failures)],
             [*(run.data for run in runs), *(each.get("data", {}) for each in failures)],
+            [*(run.start for run in runs), *(each.get("start") for each in failures)],
         )
         groups: dict[tuple[str, str], Group] = {}
         twice = 0

@@ -15,7 +15,7 @@ from ..choices import check_choice, unknown
 from ..config import NetworkConfig
 from ..registry import model_config
 from ..training.recipe import MACHINE_FIELDS, Recipe
-from ..training.start import starting
+from ..training.start import Start, starting
 from .control import COSTS, Cost, has_gate, widths_of, without_gate
 
 BUDGETS = ("epochs", "macs", "time")
@@ -31,6 +31,8 @@ class Variant:
     recipe: Recipe
     conditions: dict[str, Any]
     """the axes that are fields of the recipe"""
+    start: Start | None
+    """the weights that training begins with"""
 
     @property
     def name(self) -> str:
@@ -41,7 +43,8 @@ class Variant:
     def computed(self) -> str:
         """What decides the numbers that come out, as text: equal for no two of a trial."""
         config = self.config.replace(**self.recipe.network_changes)
-        known = {**self.recipe.identity(), "data": self.recipe.data, "weights": self.recipe.weights}
+        start = self.start and self.start.digest
+        known = {**self.recipe.identity(), "data": self.recipe.data, "weights": start}
         return json.dumps([config.to_dict(), known])
 
     def folder(self, seed: int) -> str:
@@ -172,7 +175,8 @@ class Trial:
             given_up = {k: None for k in changes if k in of_recipe}
             recipe = self.recipe.replace(**others, **given_up)
             conditions = {k: recipe.to_dict()[k] for k in others}
-            yield Variant(label, changed, starting(recipe, name)[0], conditions)
+            recipe, start = starting(recipe, name)
+            yield Variant(label, changed, recipe, conditions, start)
 
     def to_dict(self) -> dict[str, Any]:
         """What a reader of the results needs to know, as JSON values."""

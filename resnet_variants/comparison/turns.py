@@ -66,6 +66,8 @@ class _Run:
         said: dict[str, Any] = {"label": self.variant.label, "seed": self.seed}
         said |= {"why": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         said |= {"recipe": self.recipe.to_dict(), "data": images.of(self.recipe).digests}
+        with contextlib.suppress(OSError):  # a file that is gone is known by its name
+            said["start"] = self.variant.start and self.variant.start.digest
         make_folder(self.path)
         write_json(self.path / FAILED, said)
         gc.collect()  # what the failed run held

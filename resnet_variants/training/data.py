@@ -179,7 +179,8 @@ def load_data(
     if not len(test):
         raise ValueError("There are no test images.")
 
-    sample = list(_readable(train, _spread(len(train), 16)))
+    # of each its shape alone: photographs of a camera are 100 MB each
+    sample = [_blank(image) for image in _readable(train, _spread(len(train), 16))]
     first = sample[0]
     side = recipe.image_size
     shapes = sorted({tuple(image.shape) for image in sample})
@@ -312,19 +313,28 @@ def _readable(images: Images, positions: Sequence[int]) -> Iterator[Tensor]:
         raise ValueError(f"None of {len(positions)} training images can be read; the last: {why}")
 
 
+def _blank(image: Tensor) -> Tensor:
+    return torch.empty_like(image, device="meta")
+
+
 def _statistics(
     images: Images, positions: Sequence[int]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the channels, of sums: one image is in memory at a time."""
+    """Mean and standard deviation of the channels, of sums: one image is in memory at a time, and
+    of that a part as float64."""
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for image in _readable(images, positions):
-        values = _unit(image).flatten(1)
-        count += values.shape[1]
-        total = total + values.sum(dim=1)
-        squares = squares + values.square().sum(dim=1)
+        for part in image.flatten(1).split(_PIXELS, dim=1):
+            values = _unit(part)
+            count += values.shape[1]
+            total = total + values.sum(dim=1)
+            squares = squares + values.square().sum(dim=1)
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)
     return tuple(mean.tolist()), tuple(std.tolist())
+
+
+_PIXELS = 2**20
 
 
 def _unit(image: Tensor) -> Tensor:

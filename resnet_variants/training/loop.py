@@ -134,6 +134,7 @@ def _run(
     data = images(recipe)
     config = resolve(network, recipe, data)
     counts = check(config, data)
+    what = identity(label, config, recipe, data, length, start)
     accelerator = make_accelerator(recipe)
     with contextlib.ExitStack() as stack:
         folder, writes = None, out is not None and accelerator.is_main_process
@@ -141,7 +142,7 @@ def _run(
         if from_main(held):
             raise RunBusy(f"Another process trains in {str(out)!r} at this moment.")
         if writes:
-            folder = RunFolder(str(out), identity(label, config, recipe, data, length, start))
+            folder = RunFolder(str(out), what)
         finished = from_main(folder.result() if folder else None)
         if finished is not None:
             return Result.from_dict(finished)
@@ -150,7 +151,7 @@ def _run(
             trainer = yield from Trainer(
                 config, recipe, data, accelerator, folder, length, start
             ).steps(label, shown, callbacks)
-        result = _finish(trainer, label, counts)
+        result = _finish(trainer, label, counts, what["recipe"].get("weights"))
         for callback in callbacks:
             callback.on_end(trainer, result)
         everyone()  # what the main process wrote is there for all
@@ -171,7 +172,7 @@ def identity(
         "length": length,
         "seed": recipe.seed,
         "config": config.to_dict(),
-        "recipe": recipe.identity() | ({} if start is None else {"weights": start.digest()}),
+        "recipe": recipe.identity() | ({} if start is None else {"weights": start.digest}),
         "data": data.digests,
     }
 
@@ -213,8 +214,9 @@ def smaller_parts(config: NetworkConfig, recipe: Recipe, data: Data) -> Iterator
     raise ValueError(f"{full}, even for parts of two images. {advice}")
 
 
-def _finish(trainer: Trainer, label: str, counts: Profile) -> Result:
-    """Test on corrupted images, measure speed and memory, write the result."""
+def _finish(trainer: Trainer, label: str, counts: Profile, start: str | None) -> Result:
+    """Test on corrupted images, measure speed and memory, write the result; ``start`` is the
+    digest of the weights that the training began with."""
     recipe, data, history = trainer.recipe, trainer.data, trainer.history
     last = watched = history[-1]
     if trainer.predictions is None:  # resumed after the last test, or others were watched
@@ -256,6 +258,7 @@ def _finish(trainer: Trainer, label: str, counts: Profile) -> Result:
         last_top1=own,
         diverged=trainer.diverged,
         data=data.digests,
+        start=start,
     )
     if trainer.folder is not None:
         known = describe(label, trainer.config, recipe, data, result.top1)

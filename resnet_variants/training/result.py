@@ -54,6 +54,8 @@ class Result:
     """the step at which the loss was seen to be no number, which ended the training"""
     data: dict[str, str] = field(default_factory=dict)
     """digests of the classes, the training, held out and test images"""
+    start: str | None = None
+    """digest of the weights that the training began with, if it did with any"""
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -69,6 +71,8 @@ class Result:
         if odd := sorted({*kept} - {*known}):
             raise ValueError(f"No fields of a run's result: {', '.join(odd)}.")
         try:
-            return cls(**{**kept, "shape": tuple(kept["shape"])})
-        except (KeyError, TypeError) as error:
+            # an earlier version kept the digest in the run's identity alone
+            start = values.get("run", {}).get("recipe", {}).get("weights")
+            return cls(**{"start": start, **kept, "shape": tuple(kept["shape"])})
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"Not the result of a run: {error}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Start:
     known: Weights | None
     """how images come to it"""
 
+    @cached_property
     def digest(self) -> str:
         """What the weights are, wherever they lie."""
         if isinstance(self.source, Weights):

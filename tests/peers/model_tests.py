@@ -62,10 +62,11 @@ timm's `test_models.py` and torchvision's `test_models.py` and `test_backbone_ut
 the names of their tests: on the smallest network of each family that the other library lacks
 (through `resnet_variants.timm_plugin` and `resnet_variants.torchvision_plugin`), and on networks of
 its own beside them. torchvision's comparison with its stored outputs is left out (they belong to
-its own networks' random weights), and so is its scripting. What timm's scripted and reset networks
-do that ours refuse: `torch.jit.script`, which torch has deprecated; and a classifier on a map that
-is not pooled, which timm makes and cannot run. Written by `python tests/peers/model_tests.py`,
-which needs their source beside it.
+its own networks' random weights), and so is its scripting. What ours do not pass: timm's scripting
+(`torch.jit.script` is deprecated in torch, and refused with a sentence that says so); and
+torchvision's training step on a single image in networks that normalise pooled values by batch (SK,
+split attention, self-calibration), which torch refuses for any library's. Written by `python
+tests/peers/model_tests.py`, which needs their source beside it.
 """
 
 Results = dict[str, str]  # "host | test | network" -> "" when it passes, or the reason

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
 from ..choices import Registry, unknown
-from ..fields import MOST, arguments_of, checked
+from ..fields import arguments_of, checked
 
 NormFactory = Callable[[int], nn.Module]
 ActFactory = Callable[[], nn.Module]
@@ -270,15 +270,22 @@ def check_args(kind: str, name: object, make: Callable[..., Any], args: Mapping[
     types = arguments_of(make) if args else {}
     for key, value in args.items():
         if key in types:
-            checked(f"{key} of {kind}={name!r}", value, types[key], _BOUNDS.get(key))
+            bounds = _BOUNDS.get(key)
+            if bounds is None and int in (types[key], *get_args(types[key])) and _is_ours(make):
+                bounds = {"least": 1}  # all of them count something
+            checked(f"{key} of {kind}={name!r}", value, types[key], bounds)
+
+
+def _is_ours(make: Callable[..., Any]) -> bool:
+    return getattr(make, "__module__", "").startswith(f"{__package__}.")
 
 
 _BOUNDS: dict[str, dict[str, float]] = {
     "eps": {"least": 1e-30, "most": 1.0},
     "momentum": {"least": 0.0, "most": 1.0},
-    "num_groups": {"least": 1, "most": MOST},
+    "radix": {"least": 0},
 }
-"""of the arguments of normalisation, which torch takes as they come"""
+"""of the arguments of parts, where they are not those of their type"""
 
 
 class ConvNormAct(nn.Module):

@@ -31,8 +31,9 @@ class SelectiveKernel(nn.Module):
         super().__init__()
         if branches < 2 or reduction < 1 or min_width < 1:
             raise ValueError(
-                f"selective_kernel selects between 2 or more branches, not {branches}; "
-                f"reduction={reduction} and min_width={min_width} must be positive."
+                "selective_kernel selects between 2 or more branches, and reduction and min_width "
+                f"are at least 1: not branches={branches}, reduction={reduction}, "
+                f"min_width={min_width}."
             )
         self.convs = nn.ModuleList(
             ConvNormAct(**spec.args(dilation=spec.dilation * i)) for i in range(1, branches + 1)

@@ -5,6 +5,7 @@ A family gives the channels of its units, and a function that makes the unit of 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from torch import nn
 from ..blocks.drop_path import drop_path_rates
 from ..blocks.gates import GateFactory, check_gate, make_gate
 from ..blocks.head import Head
-from ..blocks.layers import ConvNormAct, act_factory, norm_factory
+from ..blocks.layers import ConvNormAct, TooLargeError, act_factory, norm_factory
 from ..blocks.stems import POOLS, STEMS, Stem, make_stem
 from ..config import NetworkConfig
 from ..fields import MOST_UNITS, bounded, one_of
@@ -223,7 +224,12 @@ def build_staged(
                 last=i == len(stage.widths) - 1,
                 last_stage=s == len(stages) - 1,
             )
-            units.append(make_unit(parts, place))
+            try:
+                units.append(make_unit(parts, place))
+            except TooLargeError:
+                raise
+            except ValueError as error:  # of a part, which knows its own channels alone
+                raise ValueError(f"{_told(s, width, config)}: {error}") from error
             channels = width
         made.append(nn.Sequential(*units))
         info.append(StageInfo(channels, reduction, stage.rounds_down, stage.windows))
@@ -235,3 +241,11 @@ def build_staged(
         drop_rate=config.drop_rate,
     )
     return Network(stem, made, head, config, stage_info=info)
+
+
+def _told(stage: int, width: int, config: StagedConfig) -> str:
+    """A stage, with the fields that its channels may be of and that are not as usual."""
+    names = [each for each in dataclasses.fields(config) if "width" in each.name]
+    given = [f"{each.name}={getattr(config, each.name)}" for each in names
+             if getattr(config, each.name) != each.default]  # fmt: skip
+    return f"Stage {stage} ({', '.join([f'{width} channels', *given])})"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import errno
+import functools
 import glob
 import hashlib
 import http.client
+import io
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -86,7 +90,9 @@ def fetch(weights: Weights, *, progress: bool = True, allow_unverified: bool = F
     except CheckpointError:
         raise
     except (OSError, http.client.HTTPException, ValueError) as error:
-        why = getattr(error, "reason", None) or str(error) or type(error).__name__
+        why = str(getattr(error, "reason", None) or str(error) or type(error).__name__)
+        # a server may have written it: no lines of its own, nothing that steers a terminal
+        why = "".join(each if each.isprintable() else " " for each in why)[:200].strip()
         what = f"the download failed ({why})"
         if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
             what = f"the cache {cache} cannot be written"
@@ -156,17 +162,17 @@ def _download(weights: Weights, cache: Path, progress: bool) -> None:
     part = cache / f".{name}.part"
     for stale in cache.glob(f".{glob.escape(name)}.*.part"):
         stale.unlink(missing_ok=True)
-    if not weights.verifiable:  # nothing would tell that the halves are of one file
+    if not weights.verifiable or part.is_symlink() or not part.is_file():
+        # nothing would tell that the halves are of one file, or it is none of ours
         part.unlink(missing_ok=True)
-    resumed = part.is_file()
     try:
-        _attempts(weights, part, progress)
+        joined = _attempts(weights, part, progress)
         try:
             _verify(part, weights, "arrived broken or was changed")
         except HashError:
-            if not resumed:
+            if not joined:
                 raise
-            part.unlink()  # its beginning was of another file
+            part.unlink()  # its parts were of different files
             _attempts(weights, part, progress)
             _verify(part, weights, "arrived broken or was changed")
         os.replace(part, cache / name)
@@ -176,13 +182,17 @@ def _download(weights: Weights, cache: Path, progress: bool) -> None:
         raise
 
 
-def _attempts(weights: Weights, part: Path, progress: bool) -> None:
-    """Ask until the file is whole, with growing waits in between."""
+def _attempts(weights: Weights, part: Path, progress: bool) -> bool:
+    """Ask until the file is whole, with growing waits in between. Whether its beginning was there
+    before the last answer."""
     end = time.monotonic() + _LIMIT
+    joined = False
     for wait in (*_WAITS, None):
         try:
             with part.open("ab") as file:
-                return _receive(weights, file, end, weights.filename if progress else None)
+                joined = joined or file.tell() > 0
+                _receive(weights, file, end, weights.filename if progress else None)
+                return joined
         except (
             _BrokenOffError,
             http.client.IncompleteRead,
@@ -195,13 +205,15 @@ def _attempts(weights: Weights, part: Path, progress: bool) -> None:
             if time.monotonic() + wait > end:
                 raise
             time.sleep(wait)
+    raise AssertionError("the last attempt raises")
 
 
 def _receive(weights: Weights, file: IO[bytes], end: float, label: str | None) -> None:
     """What is still missing of a file, from its server."""
     have = file.tell()
     asked = {"User-Agent": "resnet-variants"} | ({"Range": f"bytes={have}-"} if have else {})
-    opener = urllib.request.build_opener(_Redirects())
+    most = _most(weights)
+    opener = urllib.request.build_opener(_Redirects(), _Http(end, most), _Https(end, most))
     if urlsplit(weights.url).scheme not in ("https", "http"):
         raise ValueError(f"{weights.url} is neither https nor http")
     try:
@@ -212,48 +224,131 @@ def _receive(weights: Weights, file: IO[bytes], end: float, label: str | None) -
             file.truncate(0)
             raise _BrokenOffError("the server has no such part") from error
         if error.code in _AGAIN:
-            wait = error.headers.get("Retry-After", "")
-            seconds = float(wait) if wait.isascii() and wait.isdigit() else 0.0
+            seconds = _seconds(error.headers.get("Retry-After", ""))
             raise _BrokenOffError(f"{error.code} {error.reason}", seconds) from error
         raise
     with answer:
-        if have and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        whole = 0
+        if answer.status == 206:
+            found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+            if found is None or int(found[1]) != have:
+                file.truncate(0)
+                raise _BrokenOffError("the server sends another part than was asked for")
+            whole = int(found[2])
+        elif have:  # it knows nothing of parts
             file.truncate(0)
             have = 0
         said = answer.headers.get("Content-Length")
         if said is not None and not (said.isascii() and said.isdigit()):
             raise ValueError(f"the server says that the file has {said[:40]!r} bytes")
-        total = have + int(said) if said is not None else 0
-        most = _most(weights)
+        total = whole or (have + int(said) if said is not None else 0)
         if total > most:
             raise ValueError(f"{total:,} bytes, and weights of this network have {most:,} at most")
-        _copy(answer, file, have, total, most, end, label)
+        _copy(answer, file, have, total, most, label)
+
+
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
+
+
+def _seconds(wait: str) -> float:
+    """What ``Retry-After`` says: seconds, or a time of day."""
+    if wait.isascii() and wait.isdigit():
+        return float(wait)
+    try:
+        until = email.utils.parsedate_to_datetime(wait)
+        return max(0.0, until.timestamp() - time.time())
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def _copy(
-    answer: Any, file: IO[bytes], have: int, total: int, most: int, end: float, label: str | None
+    answer: Any, file: IO[bytes], have: int, total: int, most: int, label: str | None
 ) -> None:
-    """The body of an answer, as long as it comes fast enough."""
-    since, before, shown = time.monotonic(), have, 0.0
+    """The body of an answer."""
+    shown = 0.0
     while chunk := answer.read1(1 << 18):
         file.write(chunk)
         have += len(chunk)
-        now = time.monotonic()
         if have > most:
             raise ValueError(f"more than the {most:,} bytes that such weights have at most")
-        if now > end:
-            raise TimeoutError(f"not whole after {_LIMIT:.0f} s")
-        if now - since > _TIMEOUT:
-            if have - before < _SLOWEST * (now - since):
-                raise _BrokenOffError(f"fewer than {_SLOWEST} bytes a second")
-            since, before = now, have
-        if label and now - shown > 0.5:
-            shown = now
+        if label and time.monotonic() - shown > 0.5:
+            shown = time.monotonic()
             _show(label, have, total)
     if label:
         _show(label, have, total, end="\n")
     if total and have != total:
         raise _BrokenOffError(f"broke off after {have:,} of {total:,} bytes")
+
+
+class _Watched(io.RawIOBase):
+    """What a server sends, headers and all, as long as it comes fast enough, in time, and is not
+    without end."""
+
+    def __init__(self, source: Any, end: float, most: int) -> None:
+        self._source, self._end, self.most = source, end, most
+        self._count = self._before = 0
+        self._since = time.monotonic()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count: int | None = self._source.readinto(buffer)
+        self._count += count or 0
+        now = time.monotonic()
+        if self._count > self.most:
+            raise ValueError(f"an answer of more than {self.most:,} bytes")
+        if now > self._end:
+            raise TimeoutError(f"not whole after {_LIMIT:.0f} s")
+        if now - self._since > _TIMEOUT:
+            if self._count - self._before < _SLOWEST * (now - self._since):
+                raise _BrokenOffError(f"fewer than {_SLOWEST} bytes a second")
+            self._since, self._before = now, self._count
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+_HEADERS = 1 << 20  # bytes before a body, and what of it is read with them
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, *args: Any, end: float, most: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._watched = _Watched(self.fp.detach(), end, _HEADERS)
+        self._body = 8 * most  # chunks of one byte are framed by five
+        self.fp = io.BufferedReader(self._watched)
+
+    def begin(self) -> None:
+        super().begin()
+        self._watched.most = self._body
+
+
+class _Watching:
+    """Answers are watched from their first byte."""
+
+    def __init__(self, end: float, most: int) -> None:
+        super().__init__()
+        self._answer = functools.partial(_Answer, end=end, most=most)
+
+    def _connect(
+        self, kind: type[http.client.HTTPConnection], *args: Any, **kwargs: Any
+    ) -> http.client.HTTPConnection:
+        made = kind(*args, **kwargs)
+        made.response_class = self._answer  # type: ignore[assignment]
+        return made
+
+
+class _Http(_Watching, urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(functools.partial(self._connect, http.client.HTTPConnection), req)
+
+
+class _Https(_Watching, urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(functools.partial(self._connect, http.client.HTTPSConnection), req)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -262,6 +357,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        fp.close()  # its body, which may have no end, would be read
         allowed = {"https", urlsplit(req.full_url).scheme}
         if urlsplit(newurl).scheme not in allowed:
             raise ValueError(f"the server sends us to {newurl[:200]}, which is not followed")

@@ -6,15 +6,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from resnet_variants import build, config_from_dict, create_model, load, save
+from resnet_variants import build, config_from_dict, create_model, list_families, load, save
+from resnet_variants.blocks.convs import CONVS
+from resnet_variants.blocks.gates import ATTENTION
+from resnet_variants.blocks.layers import NORMS
 from resnet_variants.choices import quoted
+from resnet_variants.fields import arguments_of
 from tests.families import small_config
 
 from .fuzzing import SEEDS, Case, check
@@ -100,6 +104,62 @@ def test_nonsense_is_refused_by_name(name: str, args: dict[str, Any]) -> None:
         _net(**args)
     assert name in str(refused.value) and len(str(refused.value)) < 3000
     assert "resnet_variants" in refused.traceback[-1].path.parts
+
+
+def _whole(make: Any) -> list[str]:
+    """The arguments of a part that are whole numbers, but for the channels, which the builder
+    gives."""
+    of_builder = ("channels", "num_channels", "num_features")
+    return [
+        name
+        for name, hint in arguments_of(make).items()
+        if int in (hint, *get_args(hint)) and name not in of_builder
+    ]
+
+
+PARTS = {"attention": ATTENTION, "conv": CONVS, "norm_layer": NORMS}
+WHOLE = [
+    (kind, part, name)
+    for kind, parts in PARTS.items()
+    for part in parts
+    for name in _whole(parts[part])
+]
+
+
+@pytest.mark.parametrize("value", [0, -1, 1, 2**31])
+@pytest.mark.parametrize(("kind", "part", "name"), WHOLE)
+def test_whole_numbers_of_parts(kind: str, part: str, name: str, value: int) -> None:
+    """Each is refused by its name and with the value, or makes a network that runs."""
+    given = {kind: part, f"{kind.removesuffix('_layer')}_args": {name: value}}
+    try:
+        with torch.device("meta"):
+            model = _net("resnet50", layers=(1, 1, 1, 1), **given)
+            model(torch.empty(2, 3, 64, 64))
+    except ValueError as error:
+        assert name in str(error) and (str(value) in str(error) or f"{value:,}" in str(error))
+    else:
+        assert value == 1 or (name, value) == ("radix", 0)
+
+
+WIDTHS = [
+    (family, field)
+    for family in list_families()
+    for field in ("widths", "base_width")
+    if hasattr(small_config(family), field)
+]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 6, 10])
+@pytest.mark.parametrize(("family", "field"), WIDTHS)
+def test_narrow_stages(family: str, field: str, width: int) -> None:
+    """Channels that a part cannot take are refused as the field that gives them."""
+    config = small_config(family)
+    stages = config.widths or config.layers
+    try:
+        with torch.device("meta"):
+            build(config.replace(**{field: (width,) * len(stages) if field == "widths" else width}))
+    except ValueError as error:
+        assert field in str(error) and str(width) in str(error)
 
 
 @pytest.mark.parametrize("args", [

@@ -4,6 +4,7 @@ library's own and nothing left behind. Long because all cases ask one server of 
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import http.server
 import io
@@ -11,9 +12,11 @@ import os
 import socket
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +157,57 @@ def _nothing_behind(handler: Any, number: int) -> None:
         _whole_again(handler, number)
 
 
+def _in_parts(handler: Any, number: int) -> None:
+    """A third of what was asked for, which is no error."""
+    asked = handler.headers.get("Range")
+    if not asked:
+        return reply(handler, body=DATA[:100_000], length=len(DATA))
+    start = int(asked.removeprefix("bytes=").rstrip("-"))
+    body = DATA[start : start + 100_000]
+    about = f"bytes {start}-{start + len(body) - 1}/{len(DATA)}"
+    reply(handler, code=206, body=body, Content_Range=about)
+
+
+def once(second: Answer) -> Answer:
+    """Broken off; then ``second`` in place of the rest; then all as it should be."""
+
+    def answer(handler: Any, number: int) -> None:
+        if number == 1:
+            return second(handler, number)
+        ranged(handler, number, cut=len(DATA) if number else 100_000)
+
+    return answer
+
+
+def _part(about: str | None, body: bytes) -> Answer:
+    headers = {} if about is None else {"Content_Range": about}
+    return lambda h, n: reply(h, code=206, body=body, **headers)
+
+
+OTHER_PARTS = {
+    "another part": _part("bytes 5-299999/300000", DATA[5:]),
+    "a part of itself": _part("bytes 100000-299999/300000", DATA[:200_000]),
+    "an unnamed part": _part(None, DATA[100_000:]),
+    "of unknown length": _part("bytes 100000-299999/*", DATA[100_000:]),
+    "none": _part("bytes */300000", b""),
+    "a number without end": _part(f"bytes {'9' * 5000}-1/1", DATA),
+    "two parts": _part(None, b"--x\r\nContent-Range: bytes 0-1/300000\r\n\r\nab"),
+}
+
+
+def _later(wait: str) -> Answer:
+    return lambda h, n: reply(h) if n else reply(h, code=429, body=b"", Retry_After=wait)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
+        *(pytest.param(once(part), id=name) for name, part in OTHER_PARTS.items()),
+        *(_later(wait) for wait in ("Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Zzz", "-5", "1e5")),
+        pytest.param(
+            lambda h, n: OTHER_PARTS["another part"](h, n) if not n else reply(h), id="5-"
+        ),
+        _in_parts,
         *(pytest.param(busy(code), id=str(code)) for code in (429, 500, 502, 503, 504)),
         _chunked,
         _hung_up,
@@ -199,6 +250,20 @@ def test_waits_grow(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert waits == [1.0, 3.0, 4.0]
 
 
+def test_a_server_may_say_when(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    fetch(site.weights(_later(formatdate(time.time() + 60, usegmt=True))), progress=False)
+    assert 50 < waits[0] <= 60
+    weights = replace(
+        site.weights(_later("Wed, 21 Oct 2099 07:28:00 GMT")), url=f"{site.url}/a.pth"
+    )
+    site.ranges.clear()
+    with pytest.raises(errors.WeightsUnavailableError, match="429"):
+        fetch(weights, progress=False)
+    assert len(waits) == 1
+
+
 # Refused ------------------------------------------------------------------------------------------
 
 
@@ -218,10 +283,29 @@ def _endless(handler: Any, number: int) -> None:
         handler.wfile.write(bytes(1 << 20))
 
 
+def _without_end(begin: bytes, more: bytes, wait: float = 0.05) -> Answer:
+    def answer(handler: Any, number: int) -> None:
+        handler.wfile.write(begin)
+        while True:
+            handler.wfile.write(more)
+            time.sleep(wait)
+
+    return answer
+
+
+def _to_nowhere(handler: Any, number: int) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", "/x")
+    handler.end_headers()
+    while True:
+        handler.wfile.write(bytes(1 << 20))
+
+
 def _to(place: str) -> Answer:
     return lambda handler, number: reply(handler, code=302, body=b"", Location=place)
 
 
+OK = "HTTP/1.1 200 OK\r\n"
 REFUSED: dict[str, Answer] = {
     "not found": lambda h, n: reply(h, code=404, body=b""),
     "forbidden": lambda h, n: reply(h, code=403, body=b""),
@@ -237,6 +321,26 @@ REFUSED: dict[str, Answer] = {
     "other content": lambda h, n: reply(h, body=DATA[:-1] + b"x"),
     "a web page": lambda h, n: reply(h, body=b"<!DOCTYPE html>log in"),
     "nothing": lambda h, n: reply(h, body=b""),
+    "a status now and then": _without_end(b"HTTP/1.1 200 O", b"K"),
+    "a header now and then": _without_end(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+    "a chunk now and then": _without_end(
+        f"{OK}Transfer-Encoding: chunked\r\n\r\n5;".encode(), b"x"
+    ),
+    "a trailer now and then": _without_end(
+        f"{OK}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n".encode(), b"a: b\r\n"
+    ),
+    "always to be continued": _without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99, wait=0),
+    "a redirect without end": _to_nowhere,
+    "packed": lambda h, n: reply(h, body=gzip.compress(DATA), Content_Encoding="gzip"),
+    "a shorter length": lambda h, n: reply(h, length=1000),
+    "always another part": OTHER_PARTS["another part"],
+    "never such a part": lambda h, n: reply(h, code=416, body=b""),
+    "busy for a century": lambda h, n: reply(h, code=503, body=b"", Retry_After="9" * 5000),
+    "a length of many digits": lambda h, n: reply(h, length="9" * 5000),
+    "steers the terminal": lambda h, n: h.wfile.write(b"HTTP/1.1 404 \x1b[2J\x07\r\n\r\n"),
+    "to a file in capitals": _to("FILE:///etc/passwd"),
+    "to a local file": _to("local_file:///etc/passwd"),
+    "to no port": _to("http://127.0.0.1:nowhere/"),
     "to a file": _to("file:///etc/passwd"),
     "to ftp": _to("ftp://127.0.0.1:9/w.pth"),
     "to no address": _to("http://"),
@@ -249,10 +353,32 @@ REFUSED: dict[str, Answer] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_refused_and_nothing_left(site: Site, tmp_path: Path, kind: str) -> None:
     start = time.monotonic()
-    with pytest.raises((errors.WeightsUnavailableError, errors.HashError), match=r"w\.pth|t: "):
+    with pytest.raises((errors.WeightsUnavailableError, errors.HashError)) as refused:
         fetch(site.weights(REFUSED[kind]), progress=False)
+    assert "w.pth" in str(refused.value) and str(refused.value).isprintable()
     assert _left(tmp_path) == []
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_what_lies_there_is_none_of_ours(site: Site, tmp_path: Path, what: str) -> None:
+    """No file of the user's is written through a link, and no pipe is waited for."""
+    mine = tmp_path / "mine.txt"
+    mine.write_text("dear diary")
+    _cache(tmp_path).mkdir(parents=True)
+    part = _cache(tmp_path) / ".w.pth.part"
+    part.symlink_to(mine) if what == "link" else os.mkfifo(part)
+    assert fetch(site.weights(reply), progress=False).read_bytes() == DATA
+    assert mine.read_text() == "dear diary" and _left(tmp_path) == ["w.pth"]
+
+
+def test_from_https_no_way_leads_back(site: Site) -> None:
+    redirects = download._Redirects()
+    asked = urllib.request.Request("https://example.org/w.pth")
+    to = lambda place: redirects.redirect_request(asked, io.BytesIO(), 302, "", {}, place)  # noqa: E731
+    assert to("https://example.com/w.pth") is not None
+    with pytest.raises(ValueError, match="not followed"):
+        to("http://example.org/w.pth")
 
 
 def test_total_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,18 @@ def write_json(path: Path, values: Any) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def plain_file(path: Path) -> Path:
+    """The path of a file. Raises ValueError for what is none: a folder, a pipe that is waited for,
+    a device without end."""
+    if not path.is_file():
+        raise ValueError(f"{path} is no file.")
+    return path
+
+
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises ValueError that names a file which is none."""
+    """Read JSON. Raises ValueError that names a file which is none, or over 1 GB."""
+    if plain_file(path).stat().st_size > 10**9:
+        raise ValueError(f"{path} has over 1 GB.")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -22,7 +22,7 @@ import torch
 from ..checkpoints.catalogue import Weights
 from ..checkpoints.models import described
 from ..config import config_from_dict
-from ..storage import make_folder, read_json, write_atomically, write_json
+from ..storage import make_folder, plain_file, read_json, write_atomically, write_json
 from .identity import differences, state_digest
 from .recipe import Recipe
 from .snapshot import Snapshots
@@ -114,6 +114,7 @@ class RunFolder:
         if not path.exists():
             return None
         hint = "delete it, and the run starts anew."
+        plain_file(path)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
@@ -226,7 +227,7 @@ def read_predictions(folder: Path, result: Mapping[str, Any]) -> dict[str, torch
     path, digest = folder / PREDICTIONS, result.get("files", {}).get(PREDICTIONS)
     if digest is None or not path.exists():
         return None
-    data = path.read_bytes()
+    data = plain_file(path).read_bytes()
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(f"{path} is damaged, or of another run: {_ANEW}")
     return safetensors.torch.load(data)
@@ -243,7 +244,7 @@ def _part(path: Path, values: Any, *names: str) -> Any:
 
 
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
+    with open(plain_file(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

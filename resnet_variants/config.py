@@ -12,9 +12,9 @@ from torch import nn
 
 from .blocks.convs import CONVS
 from .blocks.gates import ATTENTION
-from .blocks.head import GLOBAL_POOLS
+from .blocks.head import pool_of
 from .blocks.layers import ACTIVATIONS, NORMS, act_factory, norm_factory
-from .choices import Registry, check_choice, quoted, unknown
+from .choices import Registry, quoted, unknown
 from .fields import bounded, check_fields, one_of
 
 ModuleFactory = Callable[..., nn.Module]
@@ -56,10 +56,7 @@ class NetworkConfig:
         check_fields(self)
         for each in dataclasses.fields(self):
             object.__setattr__(self, each.name, _by_name(each.name, getattr(self, each.name)))
-        if isinstance(self.global_pool, str) and self.global_pool.startswith("fast"):  # timm's
-            pool = self.global_pool.removeprefix("fast") or "avg"
-            object.__setattr__(self, "global_pool", pool)
-        check_choice("global_pool", self.global_pool, GLOBAL_POOLS)
+        object.__setattr__(self, "global_pool", pool_of(self.global_pool))
         for name in ("drop_rate", "drop_path_rate"):
             rate = getattr(self, name)
             if not 0 <= rate < 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,14 @@ from ..choices import check_choice, plain_number
 from .layers import linear
 
 GLOBAL_POOLS = ("avg", "max", "avgmax", "catavgmax", "gem", "")
+
+
+def pool_of(name: Any) -> str:
+    """A global pooling by its name here, which has no ``fast`` before it, as timm's has."""
+    if isinstance(name, str) and name.startswith("fast"):
+        name = name.removeprefix("fast") or "avg"
+    check_choice("global_pool", name, GLOBAL_POOLS)
+    return str(name)
 
 
 class Head(nn.Module):
@@ -37,11 +47,8 @@ class Head(nn.Module):
 
     def reset(self, num_classes: int, global_pool: str | None = None) -> None:
         """Put a new classifier in, on the device and in the type of the old one's network."""
-        pool = self.global_pool if global_pool is None else global_pool
-        if isinstance(pool, str) and pool.startswith("fast"):  # timm's word for what ours are
-            pool = pool.removeprefix("fast") or "avg"
+        pool = pool_of(self.global_pool if global_pool is None else global_pool)
         num_classes = plain_number(num_classes)
-        check_choice("global_pool", pool, GLOBAL_POOLS)
         if global_pool is None and not pool and num_classes:
             pool = "avg"  # a classifier was asked for, and needs pooled features
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 0:

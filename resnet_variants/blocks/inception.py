@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .drop_path import DropPath
-from .layers import ActFactory, ConvNormAct, NormFactory
-from .residual import add_residual
-from .shortcuts import make_shortcut
+from .layers import ConvNormAct
+from .residual import ResidualUnit, Slots
 
 
 class Concat(nn.Module):
@@ -74,105 +73,35 @@ class Enlarge(nn.Module):
         return torch.sym_max(self.least - side, 0)  # type: ignore[return-value]  # or symbols
 
 
-class ScaledResidual(nn.Module):
-    """A unit of Inception-ResNet (Szegedy et al., AAAI 2017): act(x + scale * branch(x)).
+class ResidualInception(ResidualUnit):
+    """A residual unit of parallel branches: act(shortcut(x) + scale * expand(mixed(x))).
 
-    The branch is parallel convolutions, concatenated, and a 1x1 convolution with bias and
-    without normalisation; a gate sits behind it, before the scaling.
+    ``expand`` is a 1x1 convolution to the output's width. Inception-ResNet's (Szegedy et al.,
+    AAAI 2017) has a bias and no normalisation. A gate sits behind it, before the scaling.
     """
+
+    mixed: nn.Module
+    expand: ConvNormAct
 
     def __init__(
         self,
         branches: Sequence[nn.Module],
-        branch_channels: int,
-        channels: int,
+        expand: ConvNormAct,
         *,
-        scale: float,
-        attention: nn.Module | None = None,
-        drop_path: float = 0.0,
-        act: ActFactory | None,
+        scale: float = 1.0,
+        **slots: Unpack[Slots],
     ) -> None:
-        super().__init__()
-        self.mixed = Concat(branches)
-        self.expand = ConvNormAct(branch_channels, channels, norm=None, act=None)
+        super().__init__({"mixed": Concat(branches), "expand": expand}, **slots)
         self.scale = scale
-        self.attention = attention
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
-        self.act = act() if act else nn.Identity()
 
-    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the branch's last convolution sees, and the shortcut."""
-        return self.mixed(x), x
+    def hidden(self, x: Tensor) -> Tensor:
+        return self.mixed(x)
 
     def last_conv(self) -> ConvNormAct:
-        """The branch's last convolution."""
         return self.expand
 
-    def forward(self, x: Tensor) -> Tensor:
-        branch = self.expand(self.mixed(x))
-        return self.act(add_residual(x, branch, self.attention, self.drop_path, scale=self.scale))
-
     def zero_init_last(self) -> None:
-        """Start as the identity: no normalisation ends the branch, so its convolution is zero."""
-        nn.init.zeros_(self.expand.conv.weight)
-
-
-class ResidualInception(nn.Module):
-    """A residual unit with three branches (1x1; 3x3; two 3x3), for the Residual Attention
-    Network's Inception trunk. The paper does not say how its unit is made: this one is a
-    reconstruction, with branches of a sixteenth, an eighth and an eighth of the output's
-    width, which gives Attention-Inception-56 the size that the paper reports.
-
-    (N, C, H, W) to (N, C', ceil(H/s), ceil(W/s)).
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        stride: int = 1,
-        attention: nn.Module | None = None,
-        drop_path: float = 0.0,
-        norm: NormFactory,
-        act: ActFactory,
-    ) -> None:
-        super().__init__()
-        wide, narrow = out_channels // 8, max(out_channels // 16, 1)
-
-        def conv(i: int, o: int, k: int = 1, s: int = 1) -> ConvNormAct:
-            return ConvNormAct(i, o, k, stride=s, norm=norm, act=act)
-
-        self.mixed = Concat(
-            [
-                conv(in_channels, narrow, 1, stride),
-                nn.Sequential(conv(in_channels, wide), conv(wide, wide, 3, stride)),
-                nn.Sequential(
-                    conv(in_channels, wide), conv(wide, wide, 3), conv(wide, wide, 3, stride)
-                ),
-            ]
-        )
-        self.shortcut = make_shortcut("conv", in_channels, out_channels, stride=stride, norm=norm)
-        self.expand = ConvNormAct(2 * wide + narrow, out_channels, norm=norm, act=None)
-        self.attention = attention
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
-        self.act = act()
-
-    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the branch's last convolution sees, and the shortcut."""
-        return self.mixed(x), self.shortcut(x)
-
-    def last_conv(self) -> ConvNormAct:
-        """The branch's last convolution, with its normalisation."""
-        return self.expand
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden, shortcut = self.operands(x)
-        branch = self.expand(hidden)
-        return self.act(add_residual(shortcut, branch, self.attention, self.drop_path))
-
-    def zero_init_last(self) -> None:
-        """Start as the identity; no effect without an affine."""
-        weight = getattr(self.expand.norm, "weight", None)
-        if weight is not None:
-            nn.init.zeros_(weight)
+        if self.expand.conv.bias is None:
+            super().zero_init_last()
+        else:  # no normalisation ends the branch
+            nn.init.zeros_(self.expand.conv.weight)

@@ -39,10 +39,11 @@ def add_residual(
 
 
 class Slots(TypedDict, total=False):
-    """What every residual unit has beside its convolutions; shortcut and activation always."""
+    """What every residual unit has beside its convolutions; an activation always. Without
+    ``shortcut`` the input itself is added."""
 
-    shortcut: Required[nn.Module]
     act: Required[Callable[[], nn.Module]]
+    shortcut: nn.Module
     attention: nn.Module | None
     attention_at: str
     drop_path: float
@@ -61,13 +62,15 @@ class ResidualUnit(nn.Module):
     attention: nn.Module | None
     drop_path: nn.Module
     act: nn.Module
+    scale: float = 1.0
+    """what the branch is multiplied with"""
 
     def __init__(
         self,
         branch: Mapping[str, nn.Module | None],
         *,
-        shortcut: nn.Module,
         act: Callable[[], nn.Module],
+        shortcut: nn.Module | None = None,
         attention: nn.Module | None = None,
         attention_at: str = "standard",
         drop_path: float = 0.0,
@@ -75,7 +78,7 @@ class ResidualUnit(nn.Module):
         super().__init__()
         parts: list[tuple[str, nn.Module | None]] = [
             *branch.items(),
-            ("shortcut", shortcut),
+            ("shortcut", shortcut or nn.Identity()),
             ("drop_path", DropPath(drop_path) if drop_path else nn.Identity()),
             ("act", act()),
         ]
@@ -112,7 +115,8 @@ class ResidualUnit(nn.Module):
         gate = self.attention if self.attention_at == "standard" else None
         branch = self.branch(self._gated("pre", x))
         shortcut = self.shortcut(self._gated("identity", x))
-        return self._gated("post", self.act(add_residual(shortcut, branch, gate, self.drop_path)))
+        y = add_residual(shortcut, branch, gate, self.drop_path, scale=self.scale)
+        return self._gated("post", self.act(y))
 
     def last_norm(self) -> nn.Module:
         """The branch's last normalisation: zero in it makes the unit an identity at first."""

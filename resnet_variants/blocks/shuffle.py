@@ -6,14 +6,15 @@ the usual view of (N, groups, C / groups, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from ..choices import check_choice
 from .layers import is_traced
-from .residual import ResidualUnit
+from .residual import ResidualUnit, Slots
 
 SHUFFLE_ORDERS = ("released", "paper")
 
@@ -164,15 +165,13 @@ class ShuffleUnit(ResidualUnit):
         conv1: nn.Module,
         conv2: nn.Module,
         conv3: nn.Module,
-        act: Callable[[], nn.Module],
         shuffle_before: nn.Module | None = None,
         shuffle_after: nn.Module | None = None,
         split: nn.Module | None = None,
         projection: nn.Module | None = None,
         join: nn.Module | None = None,
         residual: bool,
-        attention: nn.Module | None = None,
-        drop_path: float = 0.0,
+        **slots: Unpack[Slots],
     ) -> None:
         branch = {
             "split": split,
@@ -183,13 +182,9 @@ class ShuffleUnit(ResidualUnit):
             "shuffle_after": shuffle_after or nn.Identity(),
             "conv3": conv3,
         }
-        super().__init__(
-            branch,
-            shortcut=nn.Identity(),
-            act=act,
-            attention=attention,
-            drop_path=drop_path if residual else 0.0,
-        )
+        if not residual:
+            slots["drop_path"] = 0.0
+        super().__init__(branch, **slots)
         self.residual = residual
         self.join = join
 

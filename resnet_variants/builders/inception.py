@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from ..blocks.inception import Concat, Enlarge, Inception, MaxPoolUp, ScaledResidual
+from ..blocks.inception import Concat, Enlarge, Inception, MaxPoolUp, ResidualInception
+from ..blocks.layers import ConvNormAct
 from ..blocks.stems import Stem
 from ..config import register_builder
 from ..fields import MOST_UNITS, bounded, one_of
@@ -121,9 +122,7 @@ def build_bn_inception(config: BNInceptionConfig) -> Network:
     parts = Parts(config, 0)
     cifar = config.stem == "cifar"
 
-    def conv(i: int, o: int, kernel: int = 1, stride: int = 1) -> nn.Module:
-        return parts.conv(i, o, kernel, stride=stride, bias=config.conv_bias)
-
+    conv = partial(parts.conv, bias=config.conv_bias)
     stem = Stem(
         [conv(config.in_chans, 64, 3) if cifar else conv(config.in_chans, 64, 7, 2)],
         None if cifar else _caffe_pool(),
@@ -141,9 +140,8 @@ def build_bn_inception(config: BNInceptionConfig) -> Network:
         row = BN_INCEPTION[place.stage - 1][place.index]
         if row is None:
             return _caffe_pool()
-        return Inception(
-            _bn_branches(conv, place.in_channels, *row), parts.gate(place.out_channels, place)
-        )
+        branches = _bn_branches(conv, place.in_channels, row)
+        return Inception(branches, parts.gate(place.out_channels, place))
 
     return build_staged(parts, stages, unit, stem=stem, first_stride=1)
 
@@ -156,34 +154,28 @@ def _block_width(channels: int, row: Widths | None) -> int:
     return (one or channels) + three[1] + five[1] + pool
 
 
-def _bn_branches(
-    conv: Conv,
-    channels: int,
-    one: int,
-    three: tuple[int, int],
-    five: tuple[int, int],
-    pool: int,
-    kind: str,
-) -> list[nn.Module]:
+def _bn_branches(conv: Conv, channels: int, row: Widths) -> list[nn.Module]:
+    one, three, five, pool, kind = row
     stride = 1 if one else 2
-    branches = [_chain(conv, channels, (one, 1))] if one else []
-    branches += [
-        _chain(conv, channels, (three[0], 1), (three[1], 3, stride)),
-        _chain(conv, channels, (five[0], 1), (five[1], 3), (five[1], 3, stride)),
-    ]
+    layers: Branches = (
+        ((three[0], 1), (three[1], 3, stride)),
+        ((five[0], 1), (five[1], 3), (five[1], 3, stride)),
+    )
+    branches = chains(conv, channels, (((one, 1),), *layers) if one else layers)
     if not pool:
         return [*branches, MaxPoolUp()]
     pooling = nn.MaxPool2d if kind == "max" else nn.AvgPool2d
     return [*branches, nn.Sequential(pooling(3, 1, padding=1), conv(channels, pool))]
 
 
-def _chain(conv: Conv, channels: int, *layers: Layer) -> nn.Module:
-    """Convolutions one behind the other."""
+def chains(conv: Conv, channels: int, branches: Branches) -> list[nn.Module]:
+    """Branches of the same input, in each convolutions one behind the other."""
     made = []
-    for out, *window in layers:
-        made.append(conv(channels, out, *window))
-        channels = out
-    return nn.Sequential(*made) if len(made) > 1 else made[0]
+    for layers in branches:
+        widths = [channels, *(width for width, *_ in layers)]
+        convs = [conv(into, *layer) for into, layer in zip(widths[:-1], layers, strict=True)]
+        made.append(nn.Sequential(*convs) if len(convs) > 1 else convs[0])
+    return made
 
 
 def _caffe_pool() -> nn.MaxPool2d:
@@ -230,9 +222,9 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
         start = [conv(64, 80), unpadded(80, 192), pool()]
         windows = (*STEM_WINDOWS, (3, 2, 0), (3, 1, 0), (3, 2, 0))
     average = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
-    mixed_5b = Concat([*_chains(conv, 192, MIXED_5B), nn.Sequential(average, conv(192, 64))])
-    mixed_6a = Concat([*_chains(conv, 320, MIXED_6A), pool()])
-    mixed_7a = Concat([*_chains(conv, 1088, MIXED_7A), pool()])
+    mixed_5b = Concat([*chains(conv, 192, MIXED_5B), nn.Sequential(average, conv(192, 64))])
+    mixed_6a = Concat([*chains(conv, 320, MIXED_6A), pool()])
+    mixed_7a = Concat([*chains(conv, 1088, MIXED_7A), pool()])
     # What a stage begins with, and the branches of the residual units behind it
     starts = ([*start, mixed_5b], [mixed_6a], [mixed_7a])
     first, second, third = config.layers
@@ -240,16 +232,16 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
     def unit(parts: Parts, place: Place) -> nn.Module:
         if place.index < len(starts[place.stage]):
             return starts[place.stage][place.index]
-        branches = BLOCKS[place.stage]
+        branches, out = BLOCKS[place.stage], place.out_channels
         end = place.last and place.last_stage  # that unit is not scaled, nor activated
-        return ScaledResidual(
-            _chains(conv, place.in_channels, branches),
-            sum(layers[-1][0] for layers in branches),
-            place.out_channels,
+        mixed, gate = chains(conv, place.in_channels, branches), parts.gate(out, place)
+        return ResidualInception(
+            mixed,
+            ConvNormAct(sum(layers[-1][0] for layers in branches), out, norm=None, act=None),
             scale=1.0 if end else config.scales[place.stage],
-            attention=parts.gate(place.out_channels, place),
+            act=nn.Identity if end else parts.act,
+            attention=gate,
             drop_path=parts.drop_path(),
-            act=None if end else parts.act,
         )
 
     halved = ((3, 2, 0),)
@@ -269,7 +261,3 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
     if not cifar:
         network.min_export_size = 75  # where no map is smaller than a window
     return network
-
-
-def _chains(conv: Conv, channels: int, branches: Branches) -> list[nn.Module]:
-    return [_chain(conv, channels, *layers) for layers in branches]

@@ -26,6 +26,7 @@ from ..blocks.stems import POOLS, STEMS
 from ..config import register_builder
 from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network
+from .inception import Branches, chains
 from .staged import Parts, Place, Stage, StemmedConfig, build_staged
 
 UNITS = ("resnet", "resnext", "inception")
@@ -158,13 +159,32 @@ def _unit(parts: Parts, place: Place, *, in_mask: bool = False) -> nn.Module:
     )
     if config.unit == "resnet":
         return PreActUnit(into, out, mid_channels=out // 4, stride=stride, norm=parts.norm, **slots)
+    make_way = partial(make_shortcut, "conv", into, out, stride=stride, norm=parts.norm)
     if config.unit == "inception":
-        return ResidualInception(into, out, stride=stride, norm=parts.norm, **slots)
+        wide, narrow = out // 8, max(out // 16, 1)
+        branches = chains(parts.conv, into, _inception_branches(wide, narrow, stride))
+        shortcut = make_way()
+        expand = parts.conv(2 * wide + narrow, out, act=False)
+        return ResidualInception(branches, expand, shortcut=shortcut, **slots)
     mid = out // 2
     return Bottleneck(
         conv1=parts.conv(into, mid),
-        conv2=parts.conv(mid, mid, 3, stride=stride, groups=config.groups),
+        conv2=parts.conv(mid, mid, 3, stride, groups=config.groups),
         conv3=parts.conv(mid, out, act=False),
-        shortcut=make_shortcut("conv", into, out, stride=stride, norm=parts.norm),
+        shortcut=make_way(),
         **slots,
+    )
+
+
+def _inception_branches(wide: int, narrow: int, stride: int) -> Branches:
+    """Those of the units of Attention-Inception (1x1; 3x3; two 3x3).
+
+    The paper does not say how its unit is made: this one is a reconstruction, with branches of a
+    sixteenth, an eighth and an eighth of the output's width, which gives Attention-Inception-56
+    the size that the paper reports.
+    """
+    return (
+        ((narrow, 1, stride),),
+        ((wide, 1), (wide, 3, stride)),
+        ((wide, 1), (wide, 3), (wide, 3, stride)),
     )

@@ -95,7 +95,7 @@ class _GroupedConfig(ResidualConfig):
                 f"se_ratio={self.se_ratio} is an SE gate's, and attention={self.attention!r}: "
                 "use attention='se'."
             )
-        if any({"hidden", "reduction"} & args.keys() for args in self.per_stage("attention_args")):
+        if any(map(_says_hidden, self.per_stage("attention_args"))):
             raise ValueError(
                 f"se_ratio={self.se_ratio} and attention_args={self.attention_args!r} both give "
                 "the gate's hidden width: leave one out."
@@ -103,12 +103,14 @@ class _GroupedConfig(ResidualConfig):
 
     def gate_args(self, stage: int, in_channels: int) -> Mapping[str, Any]:
         args = self.of_stage("attention_args", stage)
-        if resolve_gate(self.of_stage("attention", stage)) is not SE or {"hidden", "reduction"} & {
-            *args
-        }:
+        if resolve_gate(self.of_stage("attention", stage)) is not SE or _says_hidden(args):
             return args
         ratio = 0.25 if self.se_ratio is None else self.se_ratio
         return {**args, "hidden": max(round(ratio * in_channels), 1)}
+
+
+def _says_hidden(args: Mapping[str, Any]) -> bool:
+    return "hidden" in args or "reduction" in args
 
 
 def _check_ratio(ratio: float) -> None:
@@ -135,16 +137,8 @@ class AnyNetConfig(_GroupedConfig):
     """channels of a group of the 3x3, or one such for each stage"""
 
     def _check_shapes(self) -> None:
-        if len(self.widths) != len(self.depths):
-            raise ValueError(
-                f"widths={self.widths!r} for the {len(self.depths)} stages of depths={self.depths}."
-            )
-        for width, ratio, group_width in zip(
-            self.widths,
-            self.per_stage("bottleneck_ratio"),
-            self.per_stage("group_width"),
-            strict=True,
-        ):
+        self._check_widths(self.widths, "depths")
+        for _, width, ratio, group_width in self._stages:
             _check_ratio(ratio)
             mid = int(width * ratio)
             if mid == 0 or mid % group_width:
@@ -160,13 +154,16 @@ class AnyNetConfig(_GroupedConfig):
         return len(self.depths)
 
     @property
-    def stage_shapes(self) -> tuple[StageShape, ...]:
+    def _stages(self) -> list[tuple[int, int, float, int]]:
+        """Depth, width, bottleneck ratio and group width of each stage."""
         ratios, group_widths = self.per_stage("bottleneck_ratio"), self.per_stage("group_width")
+        return list(zip(self.depths, self.widths, ratios, group_widths, strict=True))
+
+    @property
+    def stage_shapes(self) -> tuple[StageShape, ...]:
         return tuple(
             StageShape(depth, width, int(width * ratio), int(width * ratio) // group_width)
-            for depth, width, ratio, group_width in zip(
-                self.depths, self.widths, ratios, group_widths, strict=True
-            )
+            for depth, width, ratio, group_width in self._stages
         )
 
 

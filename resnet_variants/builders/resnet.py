@@ -72,10 +72,7 @@ class ResNetConfig(ResidualConfig):
             )
 
     def _check_shapes(self) -> None:
-        if self.widths is not None and len(self.widths) != len(self.layers):
-            raise ValueError(
-                f"widths={self.widths} for the {len(self.layers)} stages of layers={self.layers}."
-            )
+        self._check_widths(self.stage_widths, "layers")
 
     @property
     def stage_widths(self) -> tuple[int, ...]:

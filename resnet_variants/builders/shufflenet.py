@@ -34,11 +34,7 @@ class ShuffleNetConfig(StemmedConfig):
     """stride of the first stage; the 50- and 164-layer networks have 1, as ResNets"""
 
     def _check_shapes(self) -> None:
-        if len(self.stage_widths) != len(self.layers):
-            raise ValueError(
-                f"widths={self.stage_widths} for the {len(self.layers)} stages of "
-                f"layers={self.layers}."
-            )
+        self._check_widths(self.stage_widths, "layers")
 
     @property
     def stage_count(self) -> int:
@@ -230,12 +226,5 @@ def _v2_unit(parts: Parts, place: Place) -> ShuffleUnit:
 
 
 def _depthwise(parts: Parts, place: Place, channels: int) -> ConvNormAct:
-    return parts.conv(
-        channels,
-        channels,
-        3,
-        stride=place.stride,
-        dilation=place.dilation,
-        groups=channels,
-        act=False,
-    )
+    window = dict(stride=place.stride, dilation=place.dilation)
+    return parts.conv(channels, channels, 3, groups=channels, act=False, **window)

@@ -57,6 +57,12 @@ class StagedConfig(NetworkConfig):
     def _check_shapes(self) -> None:
         """Refuse values from which no stages can be made."""
 
+    def _check_widths(self, widths: tuple[int, ...], depths: str) -> None:
+        """Refuse another number of widths than the field ``depths`` has of stages."""
+        stages: tuple[int, ...] = getattr(self, depths)
+        if len(widths) != len(stages):
+            raise ValueError(f"widths={widths} for the {len(stages)} stages of {depths}={stages}.")
+
     @property
     def stage_count(self) -> int:
         """How many stages there are."""
@@ -150,9 +156,12 @@ class Parts:
         self.act = act_factory(config.act_layer)
         self._drop_paths = iter(drop_path_rates(config.drop_path_rate, branches))
 
-    def conv(self, *args: Any, act: bool = True, **kwargs: Any) -> ConvNormAct:
+    def conv(
+        self, into: int, out: int, kernel: Any = 1, stride: int = 1, act: bool = True, **args: Any
+    ) -> ConvNormAct:
         """Convolution, the network's normalisation and, unless told not to, activation."""
-        return ConvNormAct(*args, norm=self.norm, act=self.act if act else None, **kwargs)
+        act_layer = self.act if act else None
+        return ConvNormAct(into, out, kernel, stride=stride, norm=self.norm, act=act_layer, **args)
 
     def stem(self) -> Stem:
         """The stem of a ``StemmedConfig``."""

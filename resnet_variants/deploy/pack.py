@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..blocks.attention_module import Mask, MixedMask
-from ..blocks.inception import ScaledResidual
+from ..blocks.inception import ResidualInception
 from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActivation
 from ..blocks.repvgg import RepConv
@@ -139,7 +139,7 @@ def _fold(module: nn.Module) -> None:
         between = module.linear[2]
         if isinstance(between, PreActivation) and folds_into(module.linear[1], between.norm):
             between.norm = nn.Identity()
-    elif isinstance(module, ScaledResidual):
+    elif isinstance(module, ResidualInception):
         absorb_scale(module)
     elif isinstance(module, ShuffleUnit):
         absorb_activation(module)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ..blocks.gates import ChannelGate, Gate
-from ..blocks.inception import ResidualInception, ScaledResidual
+from ..blocks.inception import ResidualInception
 from ..blocks.layers import ConvNormAct
 from ..blocks.preactivation import PreActUnit
 from ..blocks.residual import BasicUnit, Bottleneck, ResidualUnit
 from ..blocks.shuffle import ShuffleUnit
 from .cpu import Fast
 
-Unit = BasicUnit | Bottleneck | PreActUnit | ShuffleUnit | ScaledResidual | ResidualInception
+Unit = BasicUnit | Bottleneck | PreActUnit | ShuffleUnit | ResidualInception
 
 
 class FusedUnit(nn.Module):
@@ -35,7 +35,7 @@ class FusedUnit(nn.Module):
         self.entry = None
         if getattr(unit, "attention_at", None) == "inner" and _is_of_channels(unit.attention):
             self.entry, unit.attention = unit.attention, nn.Identity()
-        self.scale = unit.scale if isinstance(unit, ScaledResidual) else 1.0
+        self.scale = unit.scale if isinstance(unit, ResidualInception) else 1.0
         act = getattr(unit, "act", nn.Identity())
         self.relu = type(act) is nn.ReLU
         self.act = nn.Identity() if self.relu else act
@@ -84,7 +84,7 @@ def _is_of_channels(gate: nn.Module | None) -> bool:
     return isinstance(gate, ChannelGate) and type(gate).weights is ChannelGate.weights
 
 
-def absorb_scale(unit: ScaledResidual) -> None:
+def absorb_scale(unit: ResidualInception) -> None:
     """Multiply the last convolution with the scale of the branch that it ends."""
     if unit.attention is None and unit.scale != 1:
         conv = unit.expand.conv

@@ -143,11 +143,8 @@ def _join(unit: nn.Module) -> _Join | None:
         return _Join(add, "act", ("shortcut",))
     if isinstance(unit, ResidualUnit):
         side = ("attention",) if unit.attention_at == "identity" else ()
-        return _Join(add, "act", (*side, "shortcut"))
-    scale = getattr(unit, "scale", None)
-    if hasattr(unit, "mixed"):  # the residual units of Inception-ResNet and of RAN
-        line = f"input + {scale:.2g} × branch" if scale is not None else "+ shortcut"
-        return _Join(Box("add", (line,)), "act", ("shortcut",))
+        rule = "+ shortcut" if unit.scale == 1 else f"input + {unit.scale:.2g} × branch"
+        return _Join(Box("add", (rule,)), "act", (*side, "shortcut"))
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,32 +27,24 @@ FIRST_CONV = "stem.convs.0.conv.weight"
 INPUT_CHANNELS = ("strict", "repeat", "mean", "zeros")
 
 
+@dataclass(eq=False)
 class Reader:
     """Our tensors from a file's, and everything that is wrong with them."""
 
-    def __init__(
-        self,
-        model: Network,
-        state: Mapping[str, Tensor],
-        checkpoint: Checkpoint,
-        found: Match,
-        report: LoadReport,
-        classifier: str | Sequence[int],
-        input_channels: str,
-        adopt: bool,
-    ) -> None:
-        self.model = model
-        self.checkpoint = checkpoint
-        self.found = found
-        self.report = report
-        self.classifier = classifier
-        self.input_channels = input_channels
-        self.adopt = adopt
+    model: Network
+    state: Mapping[str, Tensor]
+    checkpoint: Checkpoint
+    found: Match
+    report: LoadReport
+    classifier: str | Sequence[int]
+    input_channels: str
+    adopt: bool
+
+    def __post_init__(self) -> None:
         self.misshapen: list[str] = []
         self.bad: list[str] = []
-        self.missing = list(found.missing)
-        self.state = state
-        taken = () if adopt else self.state.values()
+        self.missing = list(self.found.missing)
+        taken = () if self.adopt else self.state.values()
         self.taken = {each.untyped_storage().data_ptr() for each in taken}
 
     def compare(self) -> None:

@@ -123,6 +123,10 @@ class Registry(Generic[T]):
             meant = self.meanings.get(quoted(name).strip("'").lower())
             raise unknown(self.kind, name, self._entries, meant=meant) from None
 
+    def resolve(self, value: str | T) -> T:
+        """The entry under a name; a class or function, which has none, as it is."""
+        return value if callable(value) else self[value]  # type: ignore[index]
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 

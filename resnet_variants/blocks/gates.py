@@ -106,11 +106,7 @@ AttentionValue = str | GateFactory | None
 
 def resolve_gate(attention: AttentionValue) -> GateFactory | None:
     """The gate class for a registered name, or the user's own class or function."""
-    if attention is None or attention == "none":
-        return None
-    if callable(attention):
-        return attention
-    return ATTENTION[attention]
+    return None if attention in (None, "none") else ATTENTION.resolve(attention)
 
 
 def check_gate(attention: AttentionValue, args: Mapping[str, Any]) -> None:

@@ -220,9 +220,7 @@ def norm_factory(
     norm: str | Callable[..., nn.Module], args: Mapping[str, Any] | None = None
 ) -> NormFactory:
     """``channels -> module`` for a registered name, or for a class or function of the user's."""
-    make = NORMS[norm] if isinstance(norm, str) else norm
-    if not callable(make):
-        raise unknown("norm_layer", norm, NORMS)
+    make = NORMS.resolve(norm)
     check_args("norm_layer", norm, make, args or {})
     if args or not isinstance(norm, str):
         _check_makes("norm_layer", norm, partial(make, **(args or {})), 8)
@@ -231,9 +229,7 @@ def norm_factory(
 
 def act_factory(act: str | Callable[[], nn.Module]) -> ActFactory:
     """``() -> module`` for a registered name, or for a class or function of the user's."""
-    make = ACTIVATIONS[act] if isinstance(act, str) else act
-    if not callable(make):
-        raise unknown("act_layer", act, ACTIVATIONS)
+    make = ACTIVATIONS.resolve(act)
     if not isinstance(act, str):
         _check_makes("act_layer", act, make)
     return make

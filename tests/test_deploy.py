@@ -11,7 +11,7 @@ from resnet_variants.blocks import ConvNormAct
 from resnet_variants.deploy import BACKENDS, Backend, DeployReport, optimize_for_inference, pack
 from resnet_variants.deploy.branches import MergedBranches
 from resnet_variants.deploy.cpu import PackedConv, WinogradConv, _forms
-from resnet_variants.deploy.devices import DEVICES
+from resnet_variants.deploy.devices import DEVICES, has_bfloat16
 from resnet_variants.deploy.memory import resident
 from resnet_variants.deploy.race import race
 from resnet_variants.deploy.units import ShuffledStage
@@ -150,13 +150,29 @@ def test_forms_of_a_convolution_agree() -> None:
         (torch.nn.Conv2d(32, 16, 3, padding=1), 3),
         (torch.nn.Conv2d(32, 64, 3, 2, 1, groups=8), 2),
         (torch.nn.Conv2d(32, 16, 1), 1),
+        (torch.nn.Conv2d(32, 32, 7, padding=9, dilation=3, groups=32), 2),
+        (torch.nn.Conv2d(32, 32, (3, 5), padding=(2, 4), dilation=2, groups=32), 2),
+        (torch.nn.Conv2d(32, 32, 3, padding=1, dilation=2, groups=32), 1),  # makes maps smaller
     ):
         forms = _forms(conv)
         assert len(forms) == count
-        x = torch.randn(2, 32, 9, 9).contiguous(memory_format=torch.channels_last)
+        x, other = torch.randn(2, 2, 10, 9, 32).permute(0, 1, 4, 2, 3)  # channels-last
         with torch.inference_mode():
-            for form in forms:
-                assert _close(form(conv, "none", tuple(x.shape))(x), conv(x))
+            y = conv(x)
+            for make in forms:
+                form = make(conv, "relu", tuple(x.shape))
+                assert _close(form(x), y.relu())
+                if y.shape == other.shape:
+                    assert _close(form.add(x, other, relu=True), (y + other).relu())
+
+
+def test_convolutions_of_gates_maps_are_packed() -> None:
+    """But for those that see one number a channel."""
+    images = torch.randn(1, 3, 64, 64)
+    for gate, count in (("lsk", 0), ("cbam", 0), ("se_gc", 4)):
+        model = create_model("resnet18", layers=(1, 1, 1, 1), widths=(16,) * 4, attention=gate)
+        left = [each for each in pack(model, images).modules() if type(each) is torch.nn.Conv2d]
+        assert len(left) == count
 
 
 def test_measured_forms_agree() -> None:
@@ -233,6 +249,7 @@ def test_precisions_by_name_and_within_a_bound() -> None:
             model, images, backend, precision=precision, calibration=images, rounds=1
         )
         assert deployed.report.precision == precision
+        assert deployed.report.emulated == (precision == "bfloat16" and not has_bfloat16())
         assert 1e-4 < deployed.report.max_difference < 0.1  # neither float32 nor broken
         assert deployed(images[:3]).dtype == torch.float32
     exact = optimize_for_inference(

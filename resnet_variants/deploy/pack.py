@@ -66,13 +66,11 @@ def pack(
             packed(example)  # at their first use convolutions choose their form
             return packed
         net = net.to(dtype)
-        if (
-            kind == "cpu"
-            and example.dtype == torch.float32
-            and torch.backends.mkldnn.is_available()
-        ):
+        if kind == "cpu" and example.dtype == torch.float32 and _packs(dtype):
             measure = measure and channels_last and dtype == torch.float32
-            _pack(net, own, partial(_for_cpu, sizes, measure))
+            make = partial(_for_cpu, sizes, measure)
+            _pack(net, own, make)
+            _pack_maps(net, own, sizes, make)
     return _Layout(net, channels_last, dtype)
 
 
@@ -84,6 +82,25 @@ def _pack(net: nn.Module, own: Container[nn.Module], make: Make) -> None:
     for module in [each for each in net.modules() if each in own]:
         _pack_convs(module, make)
     _replace(net, own, FusedUnit)
+
+
+def _packs(dtype: torch.dtype) -> bool:
+    """Whether torch has oneDNN here, and with it kernels for this type: on processors with AVX2
+    alone none for bfloat16, which torch's own, slow ones compute."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    known: bool = dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return known
+
+
+def _pack_maps(
+    net: nn.Module, own: Container[nn.Module], sizes: dict[nn.Module, tuple[int, ...]], make: Make
+) -> None:
+    """Pack what is left and sees more than one position: the convolutions of gates' maps."""
+    for module in [each for each in net.modules() if each in own]:
+        for slot, child in module.named_children():
+            if type(child) is nn.Conv2d and max(sizes.get(child, (1,))[2:], default=1) > 1:
+                setattr(module, slot, make(child, "none"))
 
 
 def _for_cpu(

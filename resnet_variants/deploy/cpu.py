@@ -233,7 +233,7 @@ class UndilatedConv(Fast):
         kernel, dilation = conv.kernel_size, conv.dilation
         keeps = all(
             p == d * (k // 2) for p, d, k in zip(conv.padding, dilation, kernel, strict=True)
-        )  # type: ignore[operator]
+        )
         return (
             dilation[0] == dilation[1] > 1
             and kernel[0] % 2 == kernel[1] % 2 == 1

@@ -9,7 +9,7 @@ from .recipe import PRESETS as PRESETS
 from .recipe import Recipe
 
 PRESETS.register("digits", Recipe())
-PRESETS.register("demo", Recipe(epochs=8))
+PRESETS.register("demo", Recipe(epochs=8, save_seconds=10))
 
 _CIFAR = Recipe(
     data="cifar10", data_dir="data", epochs=200, batch_size=128, warmup_epochs=5, flip=True

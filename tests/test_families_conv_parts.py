@@ -252,7 +252,7 @@ def test_parts_combine(changes: dict[str, Any]) -> None:
         (dict(conv="split_attention", conv_args={"radix": 3}), "64 channels.*radix=3"),
         (dict(conv="split_attention", conv_args={"radix": -1}), "radix.*-1"),
         (dict(conv="selective_kernel", conv_args={"branches": 1}), "2 or more.*1"),
-        (dict(conv="repvgg", conv_args={"branches": 0}), r"branches of .*repvgg.* in \[1, .*, not 0"),
+        (dict(conv="repvgg", conv_args={"branches": 0}), r"branches of .*repvgg.*\[1, .*, not 0"),
         (dict(conv="res2net", conv_args=({"scale": 4},)), "1 values for 4 stages"),
         (dict(conv="splat"), "'splat'.*'split_attention'"),
     ],

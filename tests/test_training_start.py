@@ -8,9 +8,12 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from torch import nn
 
 from resnet_variants import build, create_model, initialise, load, model_config
+from resnet_variants.blocks import SE, ConvNormAct
 from resnet_variants.blocks.gates import ATTENTION
+from resnet_variants.blocks.inception import ResidualInception
 from resnet_variants.checkpoints import weights_info
 from resnet_variants.checkpoints.models import weights_of
 from resnet_variants.checkpoints.preprocessing import class_names, transforms_for
@@ -22,7 +25,7 @@ from resnet_variants.training import Recipe, Result, load_data, train
 from resnet_variants.training.example_photographs import write_photographs
 from resnet_variants.training.loop import identity
 from resnet_variants.training.optim import make_optimizer
-from resnet_variants.training.start import fill, starting
+from resnet_variants.training.start import fill, start_as_identity, starting
 
 from .training_runs import short
 from .training_runs import tiny as _tiny
@@ -77,6 +80,21 @@ def test_an_added_gate_starts_as_the_identity(gate: str, at: str, file: Path) ->
         gated(images).logsumexp(1).sum().backward()
     moved = [n for n, p in gated.named_parameters() if ".attention." in n and p.grad.any()]
     assert moved
+
+
+def test_an_added_gate_starts_as_the_identity_behind_parallel_branches() -> None:
+    unit = ResidualInception(
+        [ConvNormAct(8, 4, norm=nn.BatchNorm2d, act=nn.ReLU)],
+        ConvNormAct(4, 8, norm=nn.BatchNorm2d, act=None),
+        act=nn.ReLU,
+        attention=SE(8),
+    ).eval()
+    x = torch.rand(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        without = unit.act(x + unit.expand(unit.mixed(x)))
+        assert not torch.allclose(unit(x), without)
+        assert start_as_identity(unit)
+        torch.testing.assert_close(unit(x), without)
 
 
 def test_a_gate_that_cannot_start_as_the_identity_says_so(file: Path) -> None:

@@ -254,7 +254,7 @@ def build_staged(
 
 def _told(stage: int, width: int, config: StagedConfig) -> str:
     """A stage, with the fields that its channels may be of and that are not as usual."""
-    names = [each for each in dataclasses.fields(config) if "width" in each.name]
-    given = [f"{each.name}={getattr(config, each.name)}" for each in names
-             if getattr(config, each.name) != each.default]  # fmt: skip
+    usual = {each.name: each.default for each in dataclasses.fields(config) if "width" in each.name}
+    now = {name: getattr(config, name) for name in usual}
+    given = [f"{name}={now[name]}" for name in usual if now[name] != usual[name]]
     return f"Stage {stage} ({', '.join([f'{width} channels', *given])})"

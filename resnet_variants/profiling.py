@@ -13,6 +13,9 @@ from .config import NetworkConfig
 from .registry import model_config
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+# Nothing is counted in them, and torch takes longer for their shapes on the meta device than for
+# all other layers together.
+_SAME_SHAPE = (nn.BatchNorm2d, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ def profile(
         for name, module in network.named_modules()
         if isinstance(module, _LAYERS)
     ]
+    for module in network.modules():
+        if type(module) in _SAME_SHAPE:
+            module.forward = _same  # on a copy or a network of our own
     counter = FlopCounterMode(display=False)
     try:
         with counter, torch.no_grad():
@@ -106,6 +112,10 @@ def _on_meta(model: str | NetworkConfig | nn.Module, config: dict[str, Any]) -> 
             nn.Parameter(meta, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else meta
         )
     return copy.deepcopy(model, memo).eval()
+
+
+def _same(x: torch.Tensor) -> torch.Tensor:
+    return x
 
 
 def _parts(network: nn.Module) -> list[str]:

@@ -128,7 +128,8 @@ def _initialised(layer: L, draw: Callable[[Tensor], None]) -> L:
     # Others' tools look layers up by their exact type: what leaves here is torch's own class.
     layer.__class__ = type(layer).__base__  # type: ignore[assignment]
     layer.draw = draw  # type: ignore[assignment]
-    if _initialise.get():
+    # Torch draws on the meta device through Python, which was half of a network's creation there.
+    if _initialise.get() and not layer.weight.is_meta:
         reset_parameters(layer)
     return layer
 

@@ -7,7 +7,6 @@ import importlib.util
 import inspect
 import pkgutil
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import resnet_variants
 from resnet_variants import list_families
 from resnet_variants.zoo.entry import Entry
 
-from .documents import ROOT, broken_links, run, snippets
+from .documents import ROOT, broken_links, run_all, snippets
 
 
 def _make() -> Any:
@@ -85,22 +84,15 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_snippets_run(tmp_path: Path) -> None:
-    """Each alone, as its reader would run it, but in one process."""
-    programs = [
-        (f"{_name(document)}, {each.section}", each.text)
+    """Each alone, as its reader would run it."""
+    programs = {
+        f"{_name(document)}, {each.section}, {i}": each.text
         for document in TAUGHT
-        for each in snippets(document.read_text())
+        for i, each in enumerate(snippets(document.read_text()), 1)
         if each.language == "python"
-    ]
+    }
     assert len(programs) > len(make.PAGES)
-    script = tmp_path / "snippets.py"
-    script.write_text(f"""
-import linecache
-for name, text in {programs!r}:
-    linecache.cache[name] = len(text), None, text.splitlines(True), name  # for tracebacks, inspect
-    exec(compile(text, name, "exec"), {{"__name__": name}})
-""")
-    run([sys.executable, str(script)], tmp_path)
+    run_all(programs, tmp_path)
 
 
 def _public() -> Iterator[tuple[str, object]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .documents import ROOT, broken_links, run
+from .documents import ROOT, broken_links, run_all
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
@@ -20,20 +19,12 @@ def _cells(notebook: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def test_all_run(tmp_path: Path) -> None:
-    """In one process, each in names of its own; pictures are drawn, not shown."""
     programs = {
         path.name: "\n".join("".join(cell["source"]) for cell in _cells(path, "code"))
         for path in NOTEBOOKS
     }
     assert len(programs) == 3
-    script = tmp_path / "notebooks.py"
-    script.write_text(f"""
-import matplotlib
-matplotlib.use("Agg")
-for name, text in {programs!r}.items():
-    exec(compile(text, name, "exec"), {{"__name__": name}})
-""")
-    run([sys.executable, str(script)], tmp_path)
+    run_all(programs, tmp_path)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

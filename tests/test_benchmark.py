@@ -89,11 +89,8 @@ def test_fresh_processes() -> None:
 
 
 def test_another_runtime() -> None:
-    ways = ("onnxruntime", "int8-onnxruntime")
-    rows = measure("resnet20_cifar", 2, size=32, rounds=1, ways=ways)
-    exact, int8 = (row.difference for row in rows)
-    assert exact is not None and exact < 1e-4
-    assert int8 is not None and int8 > 1e-4
+    (row,) = measure("resnet20_cifar", 2, size=32, rounds=1, ways=("onnxruntime",))
+    assert row.difference is not None and row.difference < 1e-4
 
 
 def test_peers() -> None:

@@ -1,6 +1,7 @@
 """A deployed network gives the network's outputs, at any batch and size, and leaves it alone."""
 
 import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -102,11 +103,28 @@ def test_report(backend: str) -> None:
         assert _close(deployed(images), model(images))
 
 
-def test_auto_measures_what_is_installed() -> None:
+@pytest.fixture
+def own() -> Iterator[None]:
+    """A back end of the user's own."""
+    BACKENDS.register("own", Backend(lambda model, *_: {"NCHW": model}))
+    yield
+    BACKENDS.unregister("own")
+
+
+@pytest.mark.usefixtures("own")
+def test_auto_measures_what_is_installed_and_registered() -> None:
     model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
     report = optimize_for_inference(model, torch.randn(2, 3, 32, 32), rounds=1).report
     assert {name.split()[0] for name in report.tried} >= {"torch", "onnxruntime"}
+    assert "own float32 NCHW" in report.tried
     assert report.speedup == max(report.tried.values())
+
+
+@pytest.mark.usefixtures("own")
+def test_a_back_end_of_the_users_own() -> None:
+    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    report = optimize_for_inference(model, torch.randn(2, 3, 32, 32), "own", rounds=1).report
+    assert report.backend == "own"
 
 
 def test_refused() -> None:
@@ -362,14 +380,3 @@ def _threads_and_shapes(backend: str, precision: str = "float32", *, calls: int)
             assert all(threads.map(check, order[start : start + 1000]))
             held.append(resident("VmRSS") or 0)
     assert held[-1] < held[0] + 2**26, f"{backend}: {[each >> 20 for each in held]} MiB"
-
-
-def test_a_back_end_of_the_users_own() -> None:
-    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
-    images = torch.randn(2, 3, 32, 32)
-    BACKENDS.register("own", Backend(lambda model, *_: {"NCHW": model}))
-    try:
-        assert optimize_for_inference(model, images, "own", rounds=1).report.backend == "own"
-        assert "own float32 NCHW" in optimize_for_inference(model, images, rounds=1).report.tried
-    finally:
-        BACKENDS.unregister("own")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_variants import create_model, initialise
+from resnet_variants import Network, create_model, initialise
 from resnet_variants.cli import main
 from resnet_variants.export import FORMATS, check, export_model, export_program
 from resnet_variants.export.formats import outputs
@@ -60,10 +60,14 @@ def test_openvino(family: str, tmp_path: Path) -> None:
     export_model(small(family), tmp_path / "network.xml")
 
 
+def tiny(**changes: object) -> Network:
+    return create_model("resnet20_cifar", layers=(1, 1, 1), **changes)
+
+
 def test_names_in_the_onnx_file(tmp_path: Path) -> None:
     import onnxruntime
 
-    export_model(small("ResNet"), tmp_path / "one.onnx")
+    export_model(tiny(), tmp_path / "one.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "one.onnx")
     assert [(each.name, each.shape) for each in session.get_inputs()] == [
         ("images", ["batch", 3, "height", "width"])
@@ -74,14 +78,14 @@ def test_names_in_the_onnx_file(tmp_path: Path) -> None:
 
 
 def test_feature_pyramid(tmp_path: Path) -> None:
-    model = small("ResNet", features_only=True, out_indices=(3, 1))
+    model = tiny(features_only=True, out_indices=(3, 1))
     done = export_model(model, tmp_path / "pyramid.onnx")
     assert len(done.differences) == 4
     assert model.training, "the mode comes back"
 
 
 def test_fixed_size(tmp_path: Path) -> None:
-    done = export_model(small("ResNet"), tmp_path / "one.onnx", dynamic=False, size=(1, 64, 64))
+    done = export_model(tiny(), tmp_path / "one.onnx", dynamic=False, size=(1, 64, 64))
     assert [(d.batch, d.height, d.width) for d in done.differences] == [(1, 64, 64)]
 
 

@@ -56,7 +56,7 @@ def test_channels(family: str) -> None:
 
 
 @pytest.mark.ability("num_classes=0")
-@each_family
+@each_kind
 def test_pooled_features(family: str) -> None:
     model = small(family, num_classes=0).eval()
     x = images()
@@ -68,7 +68,7 @@ def test_pooled_features(family: str) -> None:
 
 
 @pytest.mark.ability("reset_classifier")
-@each_family
+@each_kind
 def test_new_classifier(family: str) -> None:
     model, x = small(family).eval(), images()
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_checkpointing_changes_nothing(family: str) -> None:
 
 
 @pytest.mark.ability("drop path")
-@each_family
+@each_kind
 def test_drop_path(family: str, record_property: Record) -> None:
     try:
         dropping = small(family, drop_path_rate=0.9)
@@ -132,7 +132,7 @@ def test_drop_path(family: str, record_property: Record) -> None:
 
 
 @pytest.mark.ability("output_stride")
-@each_family
+@each_kind
 def test_dilation(family: str, record_property: Record) -> None:
     for stride in (16, 8):
         try:
@@ -153,9 +153,11 @@ def test_dilation(family: str, record_property: Record) -> None:
 @each_family
 def test_copies(family: str) -> None:
     model, x = small(family).eval(), images(1)
+    again = build(config_from_dict(json.loads(json.dumps(model.config.to_dict())))).eval()
+    again.load_state_dict(model.state_dict())
     with torch.no_grad():
         expected = model(x)
-        for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        for twin in (again, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
             torch.testing.assert_close(twin(x), expected, rtol=0, atol=0)
             assert twin.config == model.config
 

@@ -19,7 +19,7 @@ def images(n: int = 2) -> Tensor:
 
 
 @pytest.mark.ability("features_only")
-@each_family
+@each_kind
 def test_feature_levels(family: str) -> None:
     whole, x = small(family).eval(), images()
     levels = len(whole.feature_info)
@@ -37,7 +37,7 @@ def test_feature_levels(family: str) -> None:
     assert model.num_classes == 0
 
 
-@each_family
+@each_kind
 def test_feature_modules(family: str) -> None:
     """``feature_info`` names modules that exist and give that very map."""
     model, seen = small(family).eval(), {}
@@ -85,7 +85,7 @@ def _step(model: Network) -> None:
 
 
 @pytest.mark.ability("frozen stages")
-@each_family
+@each_kind
 def test_frozen_stages(family: str) -> None:
     model = freeze(small(family), 1)
     frozen = ("stem.", "stages.0.")

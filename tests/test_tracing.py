@@ -16,7 +16,7 @@ from .families import each_family, each_kind, small
 SIZES = ((2, 64, 64), (3, 97, 70))
 
 
-@each_family
+@each_kind
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 def test_fx_traces_it_for_any_size(family: str, training: bool) -> None:
     model = small(family).train(training)
@@ -28,7 +28,7 @@ def test_fx_traces_it_for_any_size(family: str, training: bool) -> None:
         model.load_state_dict(twin.state_dict())
 
 
-@each_family
+@each_kind
 def test_feature_extractor_by_names_a_person_can_guess(family: str) -> None:
     model = small(family).eval()
     names, _ = get_graph_node_names(model)

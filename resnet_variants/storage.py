@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -10,6 +11,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from .choices import quoted
 
 
 @contextlib.contextmanager
@@ -24,9 +27,11 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None  # torch.save's own says nothing of a full disk
         raise
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
@@ -56,6 +61,12 @@ def plain_file(path: Path) -> Path:
     return path
 
 
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    with open(plain_file(path), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_json(path: Path) -> Any:
     """Read JSON. Raises ValueError that names a file which is none, or over 1 GB."""
     if plain_file(path).stat().st_size > 10**9:
@@ -64,6 +75,18 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged, not JSON: {error}") from error
+
+
+def read_fields(path: Path, **kinds: type) -> dict[str, Any]:
+    """The JSON object in a file. Raises ValueError that names a file which holds something else,
+    or has these fields of another kind."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it holds a {type(found).__name__}, not fields.")
+    for name, kind in kinds.items():
+        if name in found and not isinstance(found[name], kind):
+            raise ValueError(f"{path} is damaged: {name} is {quoted(found[name])}.")
+    return found
 
 
 def make_folder(path: Path) -> Path:
@@ -87,7 +110,8 @@ def locked(path: Path) -> Iterator[bool]:
         yield True
         return
 
-    with open(path / ".lock", "w") as file:
+    lock = path / ".lock"
+    with open(plain_file(lock) if os.path.lexists(lock) else lock, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

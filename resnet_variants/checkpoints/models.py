@@ -15,6 +15,7 @@ from ..blocks.layers import skip_init
 from ..builders import build_on
 from ..config import NetworkConfig, config_from_dict
 from ..network import Network
+from ..storage import read_fields, sha256
 from .catalogue import Weights, weights_from_dict, weights_info
 from .errors import CheckpointError
 from .files import Checkpoint, read_checkpoint, shown, write_checkpoint
@@ -28,6 +29,8 @@ DEPLOYED = "resnet_variants.deployed"
 """what the files of deployed networks have in their metadata"""
 RUN_WEIGHTS = "model.safetensors"
 """the weights in a run's folder"""
+RUN_RESULT = "result.json"
+"""what the run gave, with the checksum of its weights"""
 
 
 def create_with_weights(
@@ -159,7 +162,7 @@ def _metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 def weights_file(path: str | os.PathLike[str]) -> Path:
     """The file of weights that a path names: itself, or that of a run's folder.
 
-    Raises ValueError for a folder without one.
+    Raises ValueError for a folder without one, and CheckpointError for one with that of another.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
@@ -174,7 +177,15 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
                 else "it is not that of a run."
             )
         )
-    return path / RUN_WEIGHTS
+    file, result = path / RUN_WEIGHTS, path / RUN_RESULT
+    if result.exists():
+        digest = read_fields(result, files=dict).get("files", {}).get(RUN_WEIGHTS)
+        if digest is not None and digest != sha256(file):
+            raise CheckpointError(
+                f"{shown(file)} is damaged, or of another run: {RUN_RESULT} beside it has another "
+                "checksum of it."
+            )
+    return file
 
 
 def load(

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..choices import unknown
-from ..storage import read_json
+from ..choices import quoted, unknown
+from ..storage import read_fields
 from ..training.recipe import Recipe
 from ..training.result import Result
 from ..training.rundir import (
     FAILED,
     RESULT,
+    read_failure,
     read_predictions,
     read_result,
 )
@@ -109,10 +110,12 @@ class Report:
             if not folder.is_dir():
                 raise ValueError(f"No folder {str(folder)!r}.")
             if (folder / "trial.json").exists():
-                plans.append(read_json(folder / "trial.json"))
+                plans.append(read_plan(folder / "trial.json"))
             paths = sorted(folder.rglob(RESULT))
             lost = [p for p in sorted(folder.rglob(FAILED)) if not (p.parent / RESULT).exists()]
-            failures += [read_json(path) for path in lost]
+            for path in lost:
+                failures.append(read_failure(path.parent))
+                _check_recipe(path, failures[-1].get("recipe", {}))
             if not (paths or lost):
                 raise ValueError(f"No finished run in {str(folder)!r}.")
             for path in paths:
@@ -276,10 +279,30 @@ class Report:
         return {k: v for row in self.rows for run in row.runs for k, v in run.unreadable.items()}
 
 
+def read_plan(path: Path) -> dict[str, Any]:
+    """What ``trial.json`` holds. Raises ValueError if it is damaged."""
+    lists = dict.fromkeys(("labels", "conditions", "controls", "seeds"), list)
+    found = read_fields(path, **lists, lengths=dict, budget=str)
+    for name in ("conditions", "controls"):
+        if not all(isinstance(each, dict) for each in found.get(name, [])):
+            raise ValueError(f"{path} is damaged: {name} are {quoted(found[name])}.")
+    return found
+
+
 def _result(path: Path, found: dict[str, Any]) -> Result:
     try:
-        return Result.from_dict(found)
+        result = Result.from_dict(found)
     except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    _check_recipe(path, result.recipe)
+    return result
+
+
+def _check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Refuse a recipe that this version does not understand, in the name of its file."""
+    try:
+        Recipe.from_dict(recipe)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -287,7 +310,7 @@ def _recipe_of(failure: Mapping[str, Any], runs: Sequence[Result]) -> dict[str, 
     """The recipe of a run without result, of which earlier versions kept the axes only."""
     if "recipe" in failure:
         return dict(failure["recipe"])
-    return {**(runs[0].recipe if runs else {}), **failure["conditions"]}
+    return {**(runs[0].recipe if runs else {}), **failure.get("conditions", {})}
 
 
 def _under(under: str, conditions: Mapping[str, Any]) -> bool:

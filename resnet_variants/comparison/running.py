@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..config import check_count
-from ..storage import make_folder, read_json, write_json
+from ..storage import make_folder, write_json
 from ..text import counted
 from ..training.engine import everyone, from_main, make_accelerator
 from ..training.loop import check, probe, resolve, smaller_parts
@@ -24,7 +24,7 @@ from ..training.rundir import RESULT
 from ..training.trainer import Trainer
 from .control import equal_cost, has_gate, widths_of, without_gate
 from .processes import helpers
-from .report import Report
+from .report import Report, read_plan
 from .statistics import detectable
 from .trial import Trial, Variant
 from .turns import RunCallbacks, TrialImages, train_all
@@ -74,7 +74,7 @@ def run_trial(
         )
     folder = make_folder(Path(out))
     everyone()
-    known = from_main(read_json(folder / TRIAL) if (folder / TRIAL).exists() else {})
+    known = from_main(read_plan(folder / TRIAL) if (folder / TRIAL).exists() else {})
     images = TrialImages(sets)
     controls = from_main(_controls(trial, variants, known, images))
     variants += [each for each, _ in controls if each is not None]

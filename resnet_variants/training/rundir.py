@@ -20,9 +20,17 @@ from typing import Any, BinaryIO
 import torch
 
 from ..checkpoints.catalogue import Weights
-from ..checkpoints.models import described
+from ..checkpoints.models import RUN_RESULT, RUN_WEIGHTS, described
 from ..config import config_from_dict
-from ..storage import make_folder, plain_file, read_json, write_atomically, write_json
+from ..storage import (
+    make_folder,
+    plain_file,
+    read_fields,
+    read_json,
+    sha256,
+    write_atomically,
+    write_json,
+)
 from .identity import differences, state_digest
 from .recipe import Recipe
 from .snapshot import Snapshots
@@ -32,8 +40,8 @@ RUN, LOG, CHECKPOINT, RESULT, WEIGHTS, PREDICTIONS, FAILED = (
     "run.json",
     "log.csv",
     "checkpoint.pt",
-    "result.json",
-    "model.safetensors",
+    RUN_RESULT,
+    RUN_WEIGHTS,
     "predictions.safetensors",
     "failed.json",
 )
@@ -61,7 +69,8 @@ class RunFolder:
             self.load()  # a checkpoint without run.json says itself of which run it is
             self.result()
         for left in self.path.glob(".*.part"):  # by a process that was killed while it wrote
-            left.unlink(missing_ok=True)
+            if left.is_symlink() or left.is_file():
+                left.unlink(missing_ok=True)
         if not (self.path / RUN).exists():
             write_json(self.path / RUN, {"what": self.what, "environment": environment()})
 
@@ -100,7 +109,7 @@ class RunFolder:
                 warnings.warn(f"{path} is missing: the run is done again.", stacklevel=2)
                 (self.path / RESULT).unlink()
                 return None
-            if digest is not None and _sha256(path) != digest:
+            if digest is not None and sha256(path) != digest:
                 raise ValueError(
                     f"{path} is damaged, or of another run: delete it, and the run is done again."
                 )
@@ -210,10 +219,19 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     path = folder / RESULT
     if not path.exists():
         return None
-    found: dict[str, Any] = _part(path, read_json(path))
+    found = read_fields(path, files=dict, run=dict)
     if (digest := found.pop("digest", None)) is not None and state_digest(found) != digest:
         raise ValueError(f"{path} is damaged (its checksum is another): {_ANEW}")
     _part(path, found, "config", "recipe", "history", "shape")
+    return found
+
+
+def read_failure(folder: Path) -> dict[str, Any]:
+    """What ``failed.json`` in a run's folder holds. Raises ValueError if it is damaged."""
+    path = folder / FAILED
+    kinds = {"label": str, "seed": int, "why": str, "recipe": dict, "data": dict}
+    found = read_fields(path, **kinds, conditions=dict)
+    _part(path, found, "label", "seed", "why")
     return found
 
 
@@ -241,11 +259,6 @@ def _part(path: Path, values: Any, *names: str) -> Any:
     if not isinstance(values, dict) or any(name not in values for name in names):
         raise ValueError(f"{path} is damaged, it has no {' and '.join(names) or 'fields'}: {_ANEW}")
     return values[names[0]] if len(names) == 1 else values
-
-
-def _sha256(path: Path) -> str:
-    with open(plain_file(path), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(data: bytes, file: BinaryIO) -> None:

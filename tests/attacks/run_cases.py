@@ -66,7 +66,7 @@ def _half(folder: Path, made: Recipe) -> None:
 
 
 @functools.cache
-def _made() -> Path:
+def made() -> Path:
     """``half`` and ``whole`` of one run, and of another."""
     root = Path(tempfile.mkdtemp())
     for name, each in (("", RECIPE), ("other-", RECIPE.replace(lr=0.2))):
@@ -103,7 +103,7 @@ def _fault(draw: random.Random, folder: Path, other: Path) -> str:
 
 def folder_fault(draw: random.Random) -> Case:
     """A run's folder with one or two faults: refused in words, or finished as without them."""
-    root = _made()
+    root = made()
     stage = draw.choice(["half", "whole"])
     folder = Path(tempfile.mkdtemp()) / "run"
     shutil.copytree(root / stage, folder)

@@ -121,12 +121,24 @@ def test_finished_run_is_only_read(tmp_path: Path, monkeypatch) -> None:
     assert again == first
 
 
-def test_full_disk(tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path, monkeypatch) -> None:
     """The checkpoint that does not fit is reported, the one before it stays, the run goes on."""
+    from resnet_variants.training.trainer import Trainer
+
+    save = Trainer.save
+
+    def stopping(self):
+        save(self)
+        self.folder.wait()
+        raise KeyboardInterrupt
+
     whole = _reference(tmp_path, RECIPE)
     RECIPE.save(tmp_path / "recipe.yaml")
     folder = tmp_path / "full"
-    kill(start(CODE, tmp_path / "recipe.yaml", folder), 0, until=folder / "checkpoint.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(attention="se"), RECIPE, folder, progress=False)
     before = (folder / "checkpoint.pt").read_bytes()
     process = start(
         CODE, tmp_path / "recipe.yaml", folder,

@@ -119,7 +119,8 @@ def report(answer: Connection, family: str, form: str, thinned: bool) -> None:
     try:
         cell = measure(family, form, thinned)
     except Exception as error:  # another program's: say so
-        cell = {"failed": " ".join(f"{type(error).__name__}: {error}".split())[:240]}
+        reason = str(error).partition("While executing")[0]  # torch's, where in our program
+        cell = {"failed": " ".join(f"{type(error).__name__}: {reason}".split())[:240]}
     answer.send(cell)
     os._exit(0)  # some of the tools' libraries crash when they are unloaded
 

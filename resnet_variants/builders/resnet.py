@@ -53,6 +53,13 @@ class ResNetConfig(ResidualConfig):
                     f"base_width={self.base_width} and reduce_first={self.reduce_first} leave no "
                     f"channels to stage {stage} of width {self.stage_widths[stage]} (widths)."
                 )
+            narrow = shape.mid // self.reduce_first
+            if self.reduce_first > 1 and narrow % shape.groups:
+                raise ValueError(
+                    f"reduce_first={self.reduce_first} leaves {narrow} channels to stage {stage} "
+                    f"of width {self.stage_widths[stage]} (widths), which are no multiple of its "
+                    f"3x3's {shape.groups} groups (groups)."
+                )
         if self.block == "basic":
             plain = dict(groups=1, base_width=64, conv="plain", stride_with="conv", reduce_first=1)
             for name, value in plain.items():

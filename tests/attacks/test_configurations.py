@@ -67,6 +67,8 @@ def _net(name: str = "resnet20_cifar", **args: Any) -> Any:
     ("scales", dict(name="inception_resnet_v2_cifar", layers=(1, 1, 1), scales=(0.1,))),
     ("scales", dict(name="inception_resnet_v2_cifar", scales=("a", "b", "c"))),
     ("reduce_first", dict(name="resnet50", reduce_first=1000)),
+    ("reduce_first", dict(name="resnext50_32x4d", reduce_first=8)),
+    ("reduce_first", dict(name="resnet50", groups=4, reduce_first=7)),
     ("shortcut_kernel", dict(name="resnet50", shortcut_kernel=2)),
     ("base_width", dict(name="resnet50", widths=(8, 8, 8, 8), base_width=4)),
     ("widths", dict(name="resnet50", widths=(8, 16, 32, 64), base_width=4)),

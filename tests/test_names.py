@@ -47,6 +47,9 @@ def test_a_pretrained_cfg_without_sense() -> None:
         create_model("resnet18", pretrained_cfg=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="overlay must be a mapping such as timm's.* not 'w.pth'"):
         create_model("resnet18", pretrained_cfg_overlay="w.pth")  # type: ignore[arg-type]
+    for size in (5, "3", (), (None,)):
+        with pytest.raises(TypeError, match="input_size must be"):
+            create_model("resnet18", pretrained_cfg={"input_size": size})
     with pytest.raises(ValueError, match="'tv_in1k' or pretrained_cfg, not both"):
         create_model("resnet18", pretrained="tv_in1k", pretrained_cfg="a1_in1k")
     with pytest.raises(ValueError, match="'no_such'.*a1_in1k"):

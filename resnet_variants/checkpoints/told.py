@@ -29,7 +29,12 @@ def what_is_told(cfg: Any, overlay: Any = None) -> dict[str, Any]:
 
 def sizes_told(told: Mapping[str, Any]) -> tuple[int | None, int]:
     """Classes, where they are told, and input channels of the network that was trained."""
-    return told.get("num_classes"), told.get("input_size", (3,))[0]
+    size = told.get("input_size", (3,))
+    if not isinstance(size, (tuple, list)) or not size or type(size[0]) is not int:
+        raise TypeError(
+            f"pretrained_cfg's input_size must be (channels, height, width), not {quoted(size)}."
+        )
+    return told.get("num_classes"), size[0]
 
 
 def source_told(told: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 Each says what the file holds and where each storage lies. All that a container says of itself is
 checked before it is believed (sizes, order, uniqueness, that nothing is compressed); the numbers of
-a storage are read when they are asked for, into memory of their own, and their checksum compared.
+a storage are read when they are asked for.
 """
 
 from __future__ import annotations
@@ -19,21 +19,12 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from .checksums import Checksums, compare
 from .pickle_names import CodeError, MalformedError, Storage, Stored
 from .pickles import Machine
+from .records import Record, read_records
 
 ENTRIES = 100_000  # of a zip's directory
 TEXT = 1 << 26  # bytes of names and shapes: a pickle, a header
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Where the numbers of a storage lie."""
-
-    offset: int
-    nbytes: int
-    crc: int | None = None
 
 
 @dataclass
@@ -48,16 +39,12 @@ class Contents:
     swapped: bool = False
     """whether its numbers begin with their highest byte"""
 
-    def tensors(self, stored: Mapping[str, Stored], sums: Checksums) -> dict[str, Tensor]:
+    def tensors(self, stored: Mapping[str, Stored]) -> dict[str, Tensor]:
         """Tensors with their numbers; those that share a storage in the file do so here."""
         storages = {each.storage.key: each.storage for each in stored.values()}
-        numbers: dict[str, Tensor] = {}
-        for key, storage in storages.items():
-            record = self._record(storage)
-            numbers[key] = _bytes(self.file, record)
-            sums.begin(numbers[key], record.crc)
+        read = read_records(self.file, map(self._record, storages.values()))
+        numbers = dict(zip(storages, read, strict=True))
         if self.swapped:
-            sums.wait()
             for key, storage in storages.items():
                 numbers[key].untyped_storage().byteswap(storage.dtype)
         return {
@@ -77,15 +64,6 @@ class Contents:
                 f"need {storage.nbytes:,}"
             )
         return record
-
-
-def _bytes(file: IO[bytes], record: Record) -> Tensor:
-    """The bytes of a record, in memory of their own."""
-    numbers = torch.empty(record.nbytes, dtype=torch.uint8)
-    file.seek(record.offset)
-    if file.readinto(numbers.numpy()) != record.nbytes:  # type: ignore[attr-defined]
-        raise MalformedError("it is cut off")
-    return numbers
 
 
 # PyTorch's zip -----------------------------------------------------------------------------------
@@ -185,8 +163,7 @@ def _small(file: IO[bytes], record: Record | None, default: bytes = b"") -> byte
         return default
     if record.nbytes > TEXT:
         raise MalformedError(f"{record.nbytes:,} bytes of names and shapes")
-    numbers = _bytes(file, record)
-    compare(numbers, record.crc)
+    (numbers,) = read_records(file, [record])
     return bytes(numbers.numpy())
 
 

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from ..storage import atomic
-from .checksums import Checksums
 from .containers import directory, read_pickle, read_safetensors, read_zip
 from .errors import BadTensorError, BrokenFileError, CheckpointError, UnsafeFileError
 from .pickle_names import CodeError, MalformedError, Odd
@@ -62,28 +61,9 @@ def read_checkpoint(
     IsADirectoryError, ``BrokenFileError`` for what is no checkpoint, ``UnsafeFileError`` for a
     pickle that would run code and ``CheckpointError`` where several sets could be meant.
     """
-    with being_read(path, key=key, check=check) as checkpoint:
-        return checkpoint
-
-
-@contextlib.contextmanager
-def being_read(
-    path: str | os.PathLike[str],
-    *,
-    key: str | None = None,
-    check: Callable[[Checkpoint], None] = lambda _: None,
-) -> Iterator[Checkpoint]:
-    """What ``read_checkpoint`` gives, while checksums are still compared: what the block makes of
-    it counts when the block has ended without an error."""
     path = _regular(path)
-    with Checksums() as sums:
-        with reading(path), path.open("rb") as file:
-            checkpoint = _read(file, path, key, check, sums, archives=0)
-        try:
-            yield checkpoint
-        finally:  # that the file is damaged is the cause of whatever else was found
-            with reading(path):
-                sums.wait()
+    with reading(path), path.open("rb") as file:
+        return _read(file, path, key, check, archives=0)
 
 
 def from_mapping(content: Mapping[str, Any], *, key: str | None = None) -> Checkpoint:
@@ -145,7 +125,6 @@ def _read(
     path: Path,
     key: str | None,
     check: Callable[[Checkpoint], None],
-    sums: Checksums,
     *,
     archives: int,
 ) -> Checkpoint:
@@ -158,7 +137,7 @@ def _read(
             contents = read_zip(archive, file, size)
         else:
             with _unpacked(archive, archives) as inside:
-                return _read(inside, path, key, check, sums, archives=archives + 1)
+                return _read(inside, path, key, check, archives=archives + 1)
     elif kind == "safetensors":
         contents = read_safetensors(file, size)
     else:
@@ -177,7 +156,7 @@ def _read(
     kind = "zipped " * archives + contents.format
     found = Checkpoint(shapes, path, kind, weights.path, contents.metadata)
     check(found)
-    return dataclasses.replace(found, tensors=contents.tensors(weights.tensors, sums))
+    return dataclasses.replace(found, tensors=contents.tensors(weights.tensors))
 
 
 def _recognise(file: IO[bytes], path: Path, size: int) -> str:

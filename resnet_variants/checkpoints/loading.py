@@ -17,7 +17,7 @@ from .catalogue import Weights, find_weights, weights_by_file
 from .dialects import DIALECTS, OWN
 from .download import fetch
 from .errors import CheckpointError, MismatchError, UnknownDialectError
-from .files import Checkpoint, being_read, from_mapping
+from .files import Checkpoint, from_mapping, read_checkpoint
 from .matching import able_dialects, is_twin, match, near_dialects, pairs_of, twins
 from .reader import INPUT_CHANNELS, Reader, fitting_hint, has_memory
 from .report import LoadReport, first_few
@@ -116,9 +116,9 @@ def tensors_for(
         if weights is not None:
             path = fetch(weights, allow_unverified=options.allow_unverified)
             key = key or weights.key
-        with being_read(path, key=key, check=check) as checkpoint:
-            (reader,) = prepared
-            tensors = reader.read(checkpoint)
+        checkpoint = read_checkpoint(path, key=key, check=check)
+        (reader,) = prepared
+        tensors = reader.read(checkpoint)
     reader.report.loaded = len(tensors)
     return tensors, reader.report
 

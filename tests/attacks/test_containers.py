@@ -155,8 +155,8 @@ def test_refused_by_name(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("which", [0, -1])
 @pytest.mark.parametrize("no_number", [False, True])
 def test_large_records(tmp_path: Path, no_number: bool, which: int) -> None:
-    """Their checksums are compared beside the reading, in two threads; that the file is damaged is
-    said rather than what the damage did."""
+    """Several threads read them; that the file is damaged is said rather than what the damage
+    did."""
     model = create_model("resnet20_cifar")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     data = pth(before)

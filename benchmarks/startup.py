@@ -4,7 +4,8 @@ built on and beside timm.
     python benchmarks/startup.py
 
 Fresh processes in turn, so that whatever else the machine does falls on all alike; medians of
-CPU time (user and system, of all threads), which waits of other programs do not count in.
+CPU time (user and system, of all threads), which waits of other programs do not count in. What
+fills a network that is there already uses several threads: there it is the time by the clock.
 """
 
 from __future__ import annotations
@@ -82,21 +83,49 @@ def load_times(name: str, loads: int = CREATIONS) -> dict[str, float]:
         return _in_turns({f"timm {name}": theirs, f"resnet_variants {name}": ours}, loads)
 
 
-def _in_turns(makers: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each, after one that warms up."""
+def fill_times(name: str, loads: int = CREATIONS) -> dict[str, float]:
+    """Median seconds by the clock from a local checkpoint into a network that is there already:
+    PyTorch's own two calls, which check no numbers, and ``load_checkpoint``."""
+    import torch
+
+    from resnet_variants import create_model, load_checkpoint
+
+    network = create_model(name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.pth"
+        torch.save(network.state_dict(), path)
+        makers: dict[str, Callable[[], object]] = {
+            f"torch.load, copy: {name}": lambda: network.load_state_dict(torch.load(path)),
+            f"load_checkpoint: {name}": lambda: load_checkpoint(network, path),
+        }
+        return _in_turns(makers, loads, time.perf_counter)
+
+
+def _in_turns(
+    makers: dict[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, float]:
+    """Median seconds of each, after one that warms up."""
     times: dict[str, list[float]] = {name: [] for name in makers}
     for make in makers.values():
         make()
     for _ in tqdm(range(rounds), leave=False):
         for name, make in makers.items():
-            start = time.process_time()
+            start = clock()
             make()
-            times[name].append(time.process_time() - start)
+            times[name].append(clock() - start)
     return {name: statistics.median(each) for name, each in times.items()}
 
 
 def main() -> None:
-    for measured in (import_times(), creation_times(), *map(load_times, LOADED)):
+    tables = (
+        import_times(),
+        creation_times(),
+        *map(load_times, LOADED),
+        *map(fill_times, LOADED[:3]),
+    )
+    for measured in tables:
         (_, theirs), (_, ours) = measured.items()
         for name, seconds in measured.items():
             print(f"{name:28} {seconds:7.3f} s")

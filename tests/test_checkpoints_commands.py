@@ -103,6 +103,11 @@ def test_predict_says_what_is_wrong(
     checkpoint = write_checkpoint(create_model(MODEL).state_dict(), tmp_path / "w.pth")
     assert main(["predict", MODEL, str(text), "--checkpoint", str(checkpoint)]) == 2
     assert "text.png is no image that can be read" in capsys.readouterr().err
+    # Images are opened one at a time, however many there are: what came before is told.
+    assert main(["predict", MODEL, str(photograph), str(text), "--checkpoint", str(checkpoint)]) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith(str(photograph))
+    assert "text.png is no image" in told.err
 
 
 def test_hub(model: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,16 +74,14 @@ class Reader:
         for pair in self.found.pairs:
             like = state[pair.ours]
             names = [self.found.prefix + their for their in pair.theirs]
-            if any(name not in theirs for name in names) or pair.how == "count":
+            parts = [theirs[name] for name in names if name in theirs]
+            if len(parts) < len(names) or pair.how == "count":
                 # Files written by hand and by other frameworks often leave the batch counts out.
                 if pair.ours.endswith(COUNT):
                     result[pair.ours] = torch.zeros_like(like, device="cpu")
                     counts += 1
                 continue
-            parts = [theirs[name] for name in names]
-            if not all(
-                self._usable(name, part, like) for name, part in zip(names, parts, strict=True)
-            ):
+            if not all(map(self._usable, names, parts, [like] * len(parts))):
                 continue
             tensor = None
             if self._measures(pair, parts, like):
@@ -303,8 +301,10 @@ def has_memory(tensor: Tensor) -> bool:
     """Whether the memory of a dense tensor is there: reading beyond it would end the process."""
     if tensor.is_meta:
         return False
-    last = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
-    end = (tensor.storage_offset() + last + 1) * tensor.itemsize
+    count = tensor.numel()
+    if not tensor.is_contiguous():
+        count = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+    end = (tensor.storage_offset() + count) * tensor.itemsize
     return tensor.numel() == 0 or int(tensor.untyped_storage().nbytes()) >= end
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import torch
 import tyro
-from torch import Tensor
 
 from ..checkpoints.catalogue import Weights, find_weights, list_weights, weights_info
 from ..checkpoints.dialects import OWN
@@ -92,7 +91,8 @@ def predict(
     """
     if not images:
         raise ValueError("Name at least one image.")
-    opened: list[Tensor] = [read_image(path) for path in images]
+    if gone := [path for path in images if not path.is_file()]:
+        raise FileNotFoundError(f"There is no image {gone[0]}.")
     network: Network | Deployed
     if is_deployed(model):
         if checkpoint is not None or device != "cpu":
@@ -111,9 +111,9 @@ def predict(
     transform = transforms_for(network, known)
     names = class_names(known, network.num_classes)
     found: list[dict[str, Any]] = []
-    for path, image in zip(images, opened, strict=True):
+    for path in images:
         with torch.inference_mode():
-            batch = transform(image).unsqueeze(0).to(device)
+            batch = transform(read_image(path)).unsqueeze(0).to(device)
             probabilities = network(batch).softmax(1)[0].cpu()
         best = probabilities.topk(min(top, network.num_classes))
         ranked = list(zip(best.values.tolist(), best.indices.tolist(), strict=True))

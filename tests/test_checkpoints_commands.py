@@ -104,7 +104,8 @@ def test_predict_says_what_is_wrong(
     assert main(["predict", MODEL, str(text), "--checkpoint", str(checkpoint)]) == 2
     assert "text.png is no image that can be read" in capsys.readouterr().err
     # Images are opened one at a time, however many there are: what came before is told.
-    assert main(["predict", MODEL, str(photograph), str(text), "--checkpoint", str(checkpoint)]) == 2
+    both = [str(photograph), str(text)]
+    assert main(["predict", MODEL, *both, "--checkpoint", str(checkpoint)]) == 2
     told = capsys.readouterr()
     assert told.out.startswith(str(photograph))
     assert "text.png is no image" in told.err

@@ -41,7 +41,7 @@ demo: $(VENV)/.demo
 	$(BIN)/resnet-variants explain ssaresnet20_cifar runs/demo/photo.png --out runs/demo/looks_at
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(JOBS) $(if $(TORCH),$(if $(ARGS),,--versions docs/versions.json)) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(if $(TORCH),$(if $(ARGS),,--versions=docs/versions.json)) $(ARGS)
 
 clients: $(VENV)/.clients
 	$(BIN)/python -m pytest -m clients tests/test_clients.py tests/test_clients_training.py $(ARGS)

@@ -15,7 +15,7 @@ import pytest
 
 from resnet_variants import list_families
 
-COMMAND = 'python -m pytest -m "slow or not slow" -k family_ability --matrix docs/matrix.md'
+COMMAND = 'python -m pytest -m "slow or not slow" -k family_ability --matrix=docs/matrix.md'
 
 INTRODUCTION = f"""# What every family can do
 

@@ -88,6 +88,7 @@ def test_startup_is_measured() -> None:
     assert all(seconds > 0 for seconds in startup.import_times(1).values())
     assert all(seconds > 0 for seconds in startup.creation_times(1).values())
     assert all(seconds > 0 for seconds in startup.load_times("resnet18", 1).values())
+    assert all(seconds > 0 for seconds in startup.fill_times("resnet18", 1).values())
 
 
 def test_the_releases_that_ci_takes_are_those_that_are_asked_for() -> None:
@@ -105,3 +106,19 @@ def test_the_releases_that_ci_takes_are_those_that_are_asked_for() -> None:
         if wanted.name != "resnet-variants":
             for release in releases[canonicalize_name(wanted.name)]:
                 assert release in wanted.specifier, f"{text}, and make lock wrote {release}"
+
+
+def test_make_asks_pytest_for_what_it_knows(tmp_path: Path) -> None:
+    """An option whose value is an existing file is taken for a folder of tests if it stands alone,
+    and the tests' own options are unknown then."""
+    said = subprocess.run(
+        ["make", "-n", "test", "TORCH=2.11"], cwd=ROOT, text=True, capture_output=True, check=True
+    )
+    (line,) = (line for line in said.stdout.splitlines() if " -m pytest " in line)
+    table = tmp_path / "versions.json"
+    table.write_text("[]")
+    arguments = line.replace("docs/versions.json", str(table)).split()[1:]
+    nothing = ["-n", "0", "--collect-only", "-q", "--ignore-glob=*/test_*.py"]
+    run = subprocess.run([sys.executable, *arguments, *nothing], cwd=ROOT, capture_output=True)
+    assert run.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, run.stderr.decode()
+    assert '"passed": 0' in table.read_text()

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 PACKAGE = Path(rv.__file__).parent / "checkpoints"
 TAG, DATASET = "jpeg_cifar10", "CIFAR-10 (JPEG)"
 TABLE = "<!-- table -->\n"
+TRAINED_IN = {"bf16": "bfloat16", "no": "float32"}
 
 
 def rounded(run: Path, name: str) -> tuple[rv.Network, Path]:
@@ -88,19 +89,20 @@ def main() -> None:
         size = path.stat().st_size / 1e6
         lines[name] = (
             f"| `{name}` | {params:,} | {size:.2f} MB | {scores['top1']:.2f} | "
-            f"{scores['top5']:.2f} | {result['top1']:.2f} | [log](weights/{name}.csv) |\n"
+            f"{scores['top5']:.2f} | {result['top1']:.2f} | {TRAINED_IN[said['precision']]} | "
+            f"[log](weights/{name}.csv) |\n"
         )
-    hidden = ("data", "data_dir", "seed")
+    hidden = ("data", "data_dir", "seed", "precision", "save_seconds")
     kept = {k: v for k, v in said.items() if k not in hidden}
     (HERE / "recipe.json").write_text(json.dumps(kept, indent=1) + "\n")
     with catalogue.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    head = "| network | parameters | file | top-1 | top-5 | top-1 before rounding | |\n"
+    head = "| network | parameters | file | top-1 | top-5 | top-1 before rounding | trained in | |\n"
     table = (
         head
-        + "| --- | --: | --: | --: | --: | --: | --- |\n"
+        + "| --- | --: | --: | --: | --: | --: | --- | --- |\n"
         + "".join(line for _, line in sorted(lines.items()))
     )
     page.write_text(before + TABLE + table + TABLE + after)

@@ -99,7 +99,9 @@ def main() -> None:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    head = "| network | parameters | file | top-1 | top-5 | top-1 before rounding | trained in | |\n"
+    head = (
+        "| network | parameters | file | top-1 | top-5 | top-1 before rounding | trained in | |\n"
+    )
     table = (
         head
         + "| --- | --: | --: | --: | --: | --: | --- | --- |\n"

@@ -23,6 +23,10 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
+        part.touch()
+    except OSError as error:  # of the user's file, not of the one beside it
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    try:
         yield part
         with open(part, "rb+") as file:
             os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from ..benchmark.measure import Row, measure, measure_fresh
 from ..benchmark.ways import EAGER, PEERS, known_ways, peers_in, settings_of, ways_in
 from ..choices import check_choice
 from ..deploy.devices import PRECISIONS, check_precision
+from ..storage import make_folder
 
 
 def benchmark(
@@ -88,6 +89,8 @@ def benchmark(
             check_choice("against", setting, settings_of(kind, train=False))
         if importlib.util.find_spec(peer) is None:
             raise ImportError(f"against={peer!r} needs {peer}: pip install {peer}.")
+    if out is not None:
+        make_folder(out)
     rows: list[Row] = []
     if not json:
         print(report.head())

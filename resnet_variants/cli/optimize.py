@@ -14,6 +14,7 @@ from ..checkpoints.preprocessing import transforms_for
 from ..deploy import optimize_for_inference
 from ..network import Network
 from ..photographs import SUFFIXES, read_image
+from ..storage import make_folder
 from ..text import table
 from .weights import open_network
 
@@ -58,6 +59,8 @@ def optimize(
         raise ValueError(f"batch must be at least 1, not {batch}.")
     if save is not None and save.suffix != ".safetensors":
         raise ValueError(f"save={str(save)!r}: a deployed network is saved as .safetensors.")
+    if save is not None:
+        make_folder(save.parent)
     network, known = open_network(name, checkpoint=checkpoint, weights=weights, device="cpu")
     network.eval()
     photographs = None if calibration is None else _read(calibration, images, network, known)

@@ -117,19 +117,9 @@ def outputs(result: Tensor | list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
 
 def _write_program(model: nn.Module, images: Tensor, path: Path, dynamic: bool) -> None:
     torch.export.save(export_program(model, images, dynamic=dynamic), path)
-    _WRITTEN.add(path.resolve())
-
-
-_WRITTEN: set[Path] = set()
 
 
 def _load_program(path: Path) -> Run:
-    # Before this release a .pt2 file can run code when it is read.
-    if torch.__version__ < "2.11" and path.resolve() not in _WRITTEN:
-        raise ValueError(
-            f"{path} was not read: with torch {torch.__version__} a .pt2 file can run code, and "
-            "this one was not written just now. torch 2.11 reads it."
-        )
     module = torch.export.load(path).module()
     return lambda images: outputs(module(images))
 

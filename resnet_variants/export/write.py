@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..network import Network
 from ..network.folding import summed
+from ..storage import make_folder
 from .check import Difference, check
 from .formats import FORMATS, example_images, example_size
 
@@ -35,20 +38,27 @@ def export_model(
     ``to`` is ``onnx``, ``torch-export``, ``torchscript`` or ``openvino``, by default what the
     suffix says. ``dynamic`` takes any batch, height and width; else it is fixed at ``size``
     (batch, height, width). Branches that are summed (``conv="repvgg"``) are written as the one
-    convolution that they are. Raises ValueError for an unknown format, and when the file's
-    answers differ by more than ``tolerance`` of the largest; the file is left for a look then.
+    convolution that they are. Raises ValueError for an unknown format, a folder that cannot be
+    written, and when the file's answers differ by more than ``tolerance`` of the largest; the file
+    is left for a look then.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     name = _format_of(path) if to is None else to
     form = FORMATS[name]
     if size is None:
         size = example_size(model) if dynamic else (1, 224, 224)
     images = example_images(model, size)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory: give the name of a file.")
+    make_folder(path.parent)
     training = model.training
     model.eval()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        form.write(summed(model), images, path, dynamic)
+        # What a format writes beside its file, or removes there, is not the user's.
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            form.write(summed(model), images, Path(folder) / path.name, dynamic)
+            for part in Path(folder).iterdir():
+                os.replace(part, path.parent / part.name)
         sizes = [size, *_other_sizes(form.least(model))] if dynamic else [size]
         differences = check(model, form.load(path), sizes, tolerance=tolerance)
     finally:

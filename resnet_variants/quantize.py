@@ -22,6 +22,7 @@ from .export import FORMATS, Run
 from .export.formats import example_images, openvino_core
 from .network import Network
 from .network.folding import summed
+from .storage import several
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ def quantize(
 
     ``calibration``: preprocessed images (N, C, H, W), or batches of them; some tens suffice.
     The report is over ``images``, by default the calibration's own. ``path`` ends in ``.onnx``
-    or ``.xml`` (OpenVINO). Raises ValueError for another suffix, a network without classifier
-    or an empty calibration.
+    or ``.xml`` (OpenVINO). Raises ValueError for another suffix, a network without classifier,
+    an empty calibration, or a folder that cannot be written.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     formats = {FORMATS[name].suffix: name for name in QUANTIZERS}
     if path.suffix not in formats:
         raise ValueError(f"{path.name!r} ends in neither of {', '.join(formats)}.")
@@ -85,8 +86,10 @@ def quantize(
     try:
         with tempfile.TemporaryDirectory() as folder:
             exact = Path(folder) / f"float{path.suffix}"
-            FORMATS[name].write(summed(model), example_images(model), exact, True)
-            QUANTIZERS[name](exact, path, [image[None] for batch in batches for image in batch])
+            with several(path) as whole:
+                FORMATS[name].write(summed(model), example_images(model), exact, True)
+                singles = [image[None] for batch in batches for image in batch]
+                QUANTIZERS[name](exact, whole, singles)
             evaluated = torch.cat(batches) if images is None else images
             return _compare(FORMATS[name].load, exact, path, evaluated)
     finally:

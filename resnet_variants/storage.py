@@ -105,6 +105,20 @@ def make_folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def several(path: Path) -> Iterator[Path]:
+    """For writers of several files: ``path`` in a folder of its own. What lies there when the block
+    ends without error takes its place beside ``path``; no other file there is touched. Raises
+    IsADirectoryError, and ValueError for a folder that cannot be written."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory: give the name of a file.")
+    parent = make_folder(path.parent)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=parent) as folder:
+        yield Path(folder) / path.name
+        for part in Path(folder).iterdir():
+            os.replace(part, parent / part.name)
+
+
+@contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Hold a folder against other processes; False when one holds it. Ends with the process:
     its loader processes, which may outlive it by seconds, do not inherit it."""

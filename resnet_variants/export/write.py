@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..network import Network
 from ..network.folding import summed
-from ..storage import make_folder
+from ..storage import several
 from .check import Difference, check
 from .formats import FORMATS, example_images, example_size
 
@@ -48,17 +46,11 @@ def export_model(
     if size is None:
         size = example_size(model) if dynamic else (1, 224, 224)
     images = example_images(model, size)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory: give the name of a file.")
-    make_folder(path.parent)
     training = model.training
     model.eval()
     try:
-        # What a format writes beside its file, or removes there, is not the user's.
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            form.write(summed(model), images, Path(folder) / path.name, dynamic)
-            for part in Path(folder).iterdir():
-                os.replace(part, path.parent / part.name)
+        with several(path) as whole:
+            form.write(summed(model), images, whole, dynamic)
         sizes = [size, *_other_sizes(form.least(model))] if dynamic else [size]
         differences = check(model, form.load(path), sizes, tolerance=tolerance)
     finally:

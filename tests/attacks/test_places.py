@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor
 
 from resnet_variants import create_model
@@ -12,6 +13,7 @@ from resnet_variants.checkpoints import write_checkpoint
 from resnet_variants.cli import main
 from resnet_variants.export import FORMATS, export_model
 from resnet_variants.network import Network
+from resnet_variants.quantize import quantize
 from resnet_variants.storage import write_json
 
 MODEL = "ssaresnet20_cifar"
@@ -55,6 +57,13 @@ def test_commands(
     assert main(arguments) == 2
     assert str(inside_a_file) in capsys.readouterr().err
     assert inside_a_file.read_text() == "no folder"
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_int8(suffix: str, inside_a_file: Path) -> None:
+    model, images = create_model(MODEL), torch.zeros(1, 3, 32, 32)
+    with pytest.raises(ValueError, match="cannot be written"):
+        quantize(model, images, inside_a_file / f"network{suffix}")
 
 
 @pytest.mark.parametrize("name", ["network.safetensors", "network.pth", "network.json"])

@@ -6,12 +6,13 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from resnet_variants import cli
-from resnet_variants.comparison import Report, Trial, run_trial, save_report
+from resnet_variants.comparison import Report, Trial, run_trial, running, save_report
 from resnet_variants.comparison.trial import parse_axis
 from resnet_variants.storage import read_json
 from resnet_variants.training import Recipe, Result, load_data
@@ -225,13 +226,23 @@ def test_different_networks_of_one_name_are_not_merged(finished: Path, tmp_path:
 
 
 @pytest.mark.parametrize("budget", ["macs", "time"])
-def test_budgets(tmp_path: Path, budget: str) -> None:
+def test_budgets(tmp_path: Path, budget: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_as_fast(*given: Any) -> dict[str, float]:
+        """Steps are measured, and their time is not this machine's."""
+        found = measured(*given)
+        assert all(seconds > 0 for seconds in found.values())
+        return {name: 2.0 if "wide" in name else 1.0 for name in found}
+
+    measured = running._step_seconds
+    monkeypatch.setattr(running, "_step_seconds", half_as_fast)
     wide = {"plain": tiny(), "wide": tiny(widths=(16, 16, 32))}
     trial = _trial(networks=wide, budget=budget, seeds=(0,), recipe=short(epochs=24))
     report = run_trial(trial, tmp_path, progress=False)
     plain, large = report.rows
     assert large.runs[0].epochs < plain.runs[0].epochs == 24
-    if budget == "macs":
+    if budget == "time":
+        assert large.runs[0].epochs == pytest.approx(12, abs=1)
+    else:
         cost = [row.runs[0].macs * row.runs[0].epochs for row in report.rows]
         assert cost[1] == pytest.approx(cost[0])
     again = run_trial(trial, tmp_path, progress=False)  # measured times stay

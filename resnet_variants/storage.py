@@ -104,6 +104,15 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def check_place(folder: Path) -> None:
+    """Refuse, before anything is computed for it, a folder that cannot be made or written; none is
+    made."""
+    place = folder.expanduser().absolute()
+    there = next(each for each in (place, *place.parents) if os.path.lexists(each))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"The output folder {str(folder)!r} cannot be written.")
+
+
 @contextlib.contextmanager
 def several(path: Path) -> Iterator[Path]:
     """For writers of several files: ``path`` in a folder of its own. What lies there when the block

@@ -15,7 +15,7 @@ from ..benchmark.measure import Row, measure, measure_fresh
 from ..benchmark.ways import EAGER, PEERS, known_ways, peers_in, settings_of, ways_in
 from ..choices import check_choice
 from ..deploy.devices import PRECISIONS, check_precision
-from ..storage import make_folder
+from ..storage import check_place
 
 
 def benchmark(
@@ -90,7 +90,7 @@ def benchmark(
         if importlib.util.find_spec(peer) is None:
             raise ImportError(f"against={peer!r} needs {peer}: pip install {peer}.")
     if out is not None:
-        make_folder(out)
+        check_place(out)
     rows: list[Row] = []
     if not json:
         print(report.head())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from ..storage import make_folder, write_json
+from ..storage import check_place, make_folder, write_json
 from ..training.corruptions import CORRUPTIONS
 from ..training.testing import evaluate_network
 from .weights import open_network
@@ -52,13 +52,14 @@ def evaluate(
         out: folder for predictions.csv, a line an image, and evaluation.json
         json: print JSON instead
     """
-    make_folder(out)
+    check_place(out)
     network, known = open_network(model, checkpoint=checkpoint, weights=weights, device=device)
     chosen = tuple(CORRUPTIONS) if corruptions == ("all",) else corruptions
     found = evaluate_network(
         network, data, known, part=part, size=size, resize=resize, flip=flip, corruptions=chosen,
         batch_size=batch_size, data_dir=data_dir, test_images=images, workers=workers,
     )  # fmt: skip
+    make_folder(out)
     path = found.save_predictions(out / "predictions.csv")
     write_json(out / "evaluation.json", {"model": model, "data": data, **found.to_dict()})
     if json:

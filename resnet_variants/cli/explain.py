@@ -21,7 +21,7 @@ from ..factory import create_model
 from ..network import Network, initialise
 from ..photographs import read_image
 from ..registry import image_size, is_model
-from ..storage import make_folder
+from ..storage import check_place, make_folder
 from .weights import open_network
 
 
@@ -53,7 +53,7 @@ def explain(
         device: where to run
     """
     opened = read_image(image)
-    make_folder(out)
+    check_place(out)
     named = is_model(model) and checkpoint is None
     network: Network
     known: Weights | None
@@ -92,6 +92,7 @@ def explain(
     figures = {"activation": activation_figure(photograph, activation, title, note)} | figures
 
     print(f"{image}: {names[best]}, {probabilities[best]:.1%}")
+    make_folder(out)
     for name, figure in figures.items():
         path = out / f"{name}.png"
         figure.savefig(path, dpi=150)

@@ -14,7 +14,7 @@ from ..checkpoints.preprocessing import transforms_for
 from ..deploy import optimize_for_inference
 from ..network import Network
 from ..photographs import SUFFIXES, read_image
-from ..storage import make_folder
+from ..storage import check_place
 from ..text import table
 from .weights import open_network
 
@@ -60,7 +60,7 @@ def optimize(
     if save is not None and save.suffix != ".safetensors":
         raise ValueError(f"save={str(save)!r}: a deployed network is saved as .safetensors.")
     if save is not None:
-        make_folder(save.parent)
+        check_place(save.parent)
     network, known = open_network(name, checkpoint=checkpoint, weights=weights, device="cpu")
     network.eval()
     photographs = None if calibration is None else _read(calibration, images, network, known)

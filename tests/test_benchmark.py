@@ -22,6 +22,7 @@ def test_rows() -> None:
     assert all(row.difference is not None and row.difference < 1e-4 for row in rows)
 
 
+@pytest.mark.slow
 def test_precisions_beside_peers_eager_and_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stand-in for the compiler, which takes minutes."""
     monkeypatch.setattr(torch, "compile", lambda net, **_: net)

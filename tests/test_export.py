@@ -40,7 +40,7 @@ def test_program_of_a_whole_network(family: str) -> None:
 
 
 @pytest.mark.ability("ONNX, any size")
-@slow_but("ResNet", "SCNet", "SK-Net", "ShuffleNetV1")  # up to half a minute each
+@slow_but("ResNet", "ShuffleNetV1")  # up to half a minute each
 def test_onnx(family: str, tmp_path: Path) -> None:
     done = export_model(small(family), tmp_path / "network.onnx")
     assert len(done.differences) == 4

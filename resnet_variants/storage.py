@@ -76,9 +76,19 @@ def read_json(path: Path) -> Any:
     if plain_file(path).stat().st_size > 10**9:
         raise ValueError(f"{path} has over 1 GB.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged, not JSON: {error}") from error
+
+
+def once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dictionary of pairs. Raises ValueError for a name that is there twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"{quoted(twice)} is there twice")
+    return found
 
 
 def read_fields(path: Path, **kinds: type) -> dict[str, Any]:
@@ -90,6 +100,29 @@ def read_fields(path: Path, **kinds: type) -> dict[str, Any]:
     for name, kind in kinds.items():
         if name in found and not isinstance(found[name], kind):
             raise ValueError(f"{path} is damaged: {name} is {quoted(found[name])}.")
+    return found
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """The fields in a YAML file. Raises ValueError that names a file which holds something else, a
+    field twice, an alias (ten of ten of ten ... are a page of text and fill the memory), or over
+    1 MB."""
+    import yaml
+
+    if plain_file(path).stat().st_size > 10**6:
+        raise ValueError(f"{path} has over 1 MB.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        aliases = [e for e in yaml.parse(text, yaml.SafeLoader) if isinstance(e, yaml.AliasEvent)]
+        if aliases:
+            raise ValueError(f"the alias *{aliases[0].anchor}: write the value itself")
+        if isinstance(tree := yaml.compose(text, yaml.SafeLoader), yaml.MappingNode):
+            once([(name.value, None) for name, _ in tree.value])
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not YAML that is read here: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold fields (lr: 0.1), not {quoted(found)}.")
     return found
 
 

@@ -122,8 +122,11 @@ def test_hub(model: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         def create_repo(self, repo_id: str, **options: Any) -> None:
             calls.append((repo_id, options))
 
+        def file_exists(self, repo_id: str, filename: str) -> bool:
+            return (tmp_path / repo_id / filename).exists()
+
         def upload_folder(self, *, repo_id: str, folder_path: str, **_: Any) -> None:
-            shutil.copytree(folder_path, tmp_path / repo_id)
+            shutil.copytree(folder_path, tmp_path / repo_id, dirs_exist_ok=True)
 
     def download(repo_id: str, filename: str, **_: Any) -> str:
         return str(tmp_path / repo_id / filename)
@@ -135,6 +138,9 @@ def test_hub(model: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert calls[0] == ("token", "secret")
     assert calls[1] == ("someone/resnet20", {"private": True, "exist_ok": True})
     assert "library_name: resnet-variants" in (tmp_path / "someone/resnet20/README.md").read_text()
+    (tmp_path / "someone/resnet20/README.md").write_text("by hand")
+    push_to_hub(model, "someone/resnet20")
+    assert (tmp_path / "someone/resnet20/README.md").read_text() == "by hand"
     for again in (
         from_pretrained("someone/resnet20"),
         from_pretrained(str(tmp_path / "someone/resnet20")),

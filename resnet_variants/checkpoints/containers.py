@@ -19,6 +19,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from ..storage import once
 from .pickle_names import CodeError, MalformedError, Storage, Stored
 from .pickles import Machine
 from .records import Record, read_records
@@ -248,7 +249,7 @@ def read_safetensors(file: IO[bytes], size: int) -> Contents:
     length = int.from_bytes(file.read(8), "little")
     if length > TEXT // 4:
         raise MalformedError(f"a header of {length:,} bytes")
-    header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=once)
     if not isinstance(header, dict):
         raise MalformedError("a header that is no table")
     metadata = header.pop("__metadata__", None) or {}
@@ -274,10 +275,3 @@ def read_safetensors(file: IO[bytes], size: int) -> Contents:
     if place != size:
         raise MalformedError(f"{size:,} bytes where its tensors need {place:,}")
     return Contents("safetensors", content, file, records, metadata)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise MalformedError("a header with a name twice")
-    return found

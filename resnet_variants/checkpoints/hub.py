@@ -13,6 +13,7 @@ from ..builders import build_on
 from ..config import config_from_dict
 from ..network import Network
 from ..registry import model_config
+from ..storage import read_fields
 from .models import adapted, build_filled, load, save, weights_of
 from .repositories import FILE, repository_file, the_hub
 
@@ -25,7 +26,8 @@ def push_to_hub(
     token: str | None = None,
     message: str = "Upload of a resnet_variants network",
 ) -> str:
-    """Upload a network (weights, configuration, a card) to ``user/name``; gives its address.
+    """Upload a network (weights, configuration, a card if there is none) to ``user/name``; gives
+    its address.
 
     ``from_pretrained(repo_id)`` loads it. Needs the extra ``hub`` and a token with write access.
     """
@@ -36,7 +38,8 @@ def push_to_hub(
         (Path(folder) / "config.json").write_text(
             json.dumps(model.config.to_dict(), indent=2), encoding="utf-8"
         )
-        (Path(folder) / "README.md").write_text(_card(model, repo_id), encoding="utf-8")
+        if not api.file_exists(repo_id, "README.md"):  # which may have been written by hand
+            (Path(folder) / "README.md").write_text(_card(model, repo_id), encoding="utf-8")
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
     return f"https://huggingface.co/{repo_id}"
 
@@ -72,9 +75,10 @@ def create_from_repository(
     one of ``push_to_hub``, or timm's (``save_for_hf``), whose ``config.json`` names the
     architecture. With its weights if ``pretrained``; ``changes`` are fields of the configuration.
     """
-    said = json.loads(repository_file(repo, "config.json").read_text(encoding="utf-8"))
+    path = repository_file(repo, "config.json")
+    said = read_fields(path, architecture=str, model_args=dict)
     if "architecture" in said:
-        known = {"num_classes": said.get("num_classes", 1000)} | dict(said.get("model_args") or {})
+        known = {"num_classes": said.get("num_classes", 1000)} | said.get("model_args", {})
         config = model_config(said["architecture"]).replace(**known)
     else:
         config = config_from_dict(said)

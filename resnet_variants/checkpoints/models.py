@@ -18,7 +18,7 @@ from ..network import Network
 from ..storage import read_fields, sha256
 from .catalogue import Weights, weights_from_dict, weights_info
 from .errors import CheckpointError
-from .files import Checkpoint, read_checkpoint, shown, write_checkpoint
+from .files import read_checkpoint, shown, write_checkpoint
 from .loading import Options, tensors_for
 from .report import first_few
 from .told import sizes_told, source_told
@@ -136,9 +136,9 @@ def describes_itself(
     said = _metadata(path)
     if _CONFIG not in said:
         return None
-    known = said.get(_WEIGHTS)
-    weights = None if known is None else weights_from_dict(json.loads(known))
-    return json.loads(said[_CONFIG]), weights
+    config = _said(path, said, _CONFIG, dict[str, Any])
+    assert config is not None
+    return config, _said(path, said, _WEIGHTS, weights_from_dict)
 
 
 def is_deployed(path: str | os.PathLike[str]) -> bool:
@@ -202,13 +202,13 @@ def load(
         raise CheckpointError(
             f"{shown(path)} is a deployed network, ready to run: load_deployed(path) reads it."
         )
-    config = _said(path, checkpoint, _CONFIG, config_from_dict)
+    config = _said(path, checkpoint.metadata, _CONFIG, config_from_dict)
     if config is None:
         raise CheckpointError(
             f"{shown(path)} has no configuration: it was not written by resnet_variants.save. "
             "Name its network: create_model(name, checkpoint_path=...)."
         )
-    weights = _said(path, checkpoint, _WEIGHTS, weights_from_dict)
+    weights = _said(path, checkpoint.metadata, _WEIGHTS, weights_from_dict)
     model = build_filled(config, checkpoint)
     report: Any = model.load_report
     if report is not None and report.ignored:
@@ -223,12 +223,12 @@ def load(
 
 def _said(
     path: str | os.PathLike[str],
-    checkpoint: Checkpoint,
+    metadata: Mapping[str, str],
     name: str,
     make: Callable[[dict[str, Any]], T],
 ) -> T | None:
     """What a file's metadata say under a name; None where they say nothing."""
-    if (text := checkpoint.metadata.get(name)) is None:
+    if (text := metadata.get(name)) is None:
         return None
     try:
         values = json.loads(text)

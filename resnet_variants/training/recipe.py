@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_type_hints
 
 from ..choices import Registry, unknown
+from ..storage import read_yaml
 from .augmentations import check_augmentation
 from .corruptions import parse_corruption
 from .optimizers import check_optimizer, optimizer_uses
@@ -320,17 +321,9 @@ class Recipe:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a YAML (or JSON) file."""
-        import yaml
-
-        try:
-            values = yaml.safe_load(Path(path).read_text())
-        except FileNotFoundError:
-            raise ValueError(f"No recipe file {str(path)!r}.") from None
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is not YAML: {error}") from None
-        if not isinstance(values, Mapping):
-            raise ValueError(f"{path} must hold fields of a recipe (lr: 0.1), not {values!r}.")
-        return cls.from_dict(values)
+        if not Path(path).exists():
+            raise ValueError(f"No recipe file {str(path)!r}.")
+        return cls.from_dict(read_yaml(Path(path)))
 
     def save(self, path: str | Path) -> None:
         """Write a YAML file."""

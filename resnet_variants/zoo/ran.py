@@ -33,7 +33,7 @@ SMALL_ROWS: dict[str, Row] = {
     f"ran{36 * m + 20}_cifar": {"modules": (m, m, m)} for m in (1, 2, 3, 4, 6)
 }
 SMALL_ROWS["ran452_cifar"] = {"modules": (6, 6, 6)} | DEEPEST
-# Not of the paper: half as wide, small enough for its weights to be part of the package.
+# Not of the paper: half as wide, a quarter of the weights.
 SMALL_ROWS["ran56_x0_5_cifar"] = {"stem_width": 8, "widths": (32, 64, 128, 128)}
 
 ENTRIES = [*table("RAN", WANG, BASE, ROWS), *table("RAN", WANG, SMALL, SMALL_ROWS)]

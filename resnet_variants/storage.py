@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 from .choices import quoted
 
+NESTED = 20  # in a file of settings
+
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -105,17 +107,22 @@ def read_fields(path: Path, **kinds: type) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> dict[Any, Any]:
     """The fields in a YAML file. Raises ValueError that names a file which holds something else, a
-    field twice, an alias (ten of ten of ten ... are a page of text and fill the memory), or over
-    1 MB."""
+    field twice, an alias (ten of ten of ten ... are a page of text and fill the memory), brackets
+    in brackets (which take a time that grows with their square), or over 64 kB."""
     import yaml
 
-    if plain_file(path).stat().st_size > 10**6:
-        raise ValueError(f"{path} has over 1 MB.")
+    if plain_file(path).stat().st_size > 1 << 16:
+        raise ValueError(f"{path} has over 64 kB.")
     try:
         text = path.read_text(encoding="utf-8")
-        aliases = [e for e in yaml.parse(text, yaml.SafeLoader) if isinstance(e, yaml.AliasEvent)]
-        if aliases:
-            raise ValueError(f"the alias *{aliases[0].anchor}: write the value itself")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):  # as far as it is taken, it reads
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"the alias *{event.anchor}: write the value itself")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > NESTED:
+                raise ValueError(f"nested more than {NESTED} deep")
         if isinstance(tree := yaml.compose(text, yaml.SafeLoader), yaml.MappingNode):
             once([(name.value, None) for name, _ in tree.value])
         found = yaml.safe_load(text)

@@ -20,7 +20,7 @@ NEITHER = {
     "a number": b"5",
     "a list": b"[1, 2]",
     "no text": b"\xff\xfe\x00lr",
-    "nested": b"[" * 100_000,
+    "nested": b"[" * 60_000,
     "unfinished": b'{"lr": [0.1',
 }
 RECIPES = NEITHER | {
@@ -29,7 +29,7 @@ RECIPES = NEITHER | {
     "an alias of itself": b"lr: &a [*a]",
     "an object": b"lr: !!python/object/apply:os.getcwd []",
     "zeros": bytes(100),
-    "too much": b"lr: 0.1\n" + b"#" * 10**6,
+    "too much": b"lr: 0.1\n" + b"#" * 70_000,
 }
 REPOSITORIES = NEITHER | {
     "a field twice": b'{"architecture": "resnet18", "architecture": "resnet34"}',

@@ -26,7 +26,7 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Tensor:
     Raises FileNotFoundError, and ValueError that names what cannot be read, or is so large
     (Pillow's bound, 179 million pixels) that it is an attack on the memory.
     """
-    data = source if isinstance(source, bytes) else _bytes(Path(source))
+    data = source if isinstance(source, bytes) else check_image(Path(source)).read_bytes()
     try:
         if data[:3] == b"\xff\xd8\xff":
             return _jpeg(data)
@@ -37,10 +37,11 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Tensor:
         raise ValueError(f"{what} is no image that can be read: {reason}") from error
 
 
-def _bytes(path: Path) -> bytes:
+def check_image(path: Path) -> Path:
+    """The path of a file. Raises FileNotFoundError where there is none."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no image {path}.")
-    return path.read_bytes()
+    return path
 
 
 def _jpeg(data: bytes) -> Tensor:

@@ -85,11 +85,11 @@ def read_json(path: Path) -> Any:
 
 def once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """A dictionary of pairs. Raises ValueError for a name that is there twice."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(f"{quoted(twice)} is there twice")
+    found: dict[Any, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{quoted(name)} is there twice")
+        found[name] = value
     return found
 
 
@@ -123,9 +123,11 @@ def read_yaml(path: Path) -> dict[Any, Any]:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > NESTED:
                 raise ValueError(f"nested more than {NESTED} deep")
-        if isinstance(tree := yaml.compose(text, yaml.SafeLoader), yaml.MappingNode):
+        loader = yaml.SafeLoader(text)
+        tree = loader.get_single_node()
+        found = None if tree is None else loader.construct_document(tree)
+        if isinstance(tree, yaml.MappingNode):  # of names that are text: others have no hash
             once([(name.value, None) for name, _ in tree.value])
-        found = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML that is read here: {error}") from None
     if not isinstance(found, dict):

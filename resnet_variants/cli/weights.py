@@ -18,7 +18,7 @@ from ..checkpoints.preprocessing import class_names, transforms_for
 from ..deploy import Deployed, load_deployed
 from ..factory import create_model
 from ..network import Network
-from ..photographs import read_image
+from ..photographs import check_image, read_image
 from ..registry import is_model, model_config
 
 
@@ -91,8 +91,8 @@ def predict(
     """
     if not images:
         raise ValueError("Name at least one image.")
-    if gone := [path for path in images if not path.is_file()]:
-        raise FileNotFoundError(f"There is no image {gone[0]}.")
+    for path in images:
+        check_image(path)
     network: Network | Deployed
     if is_deployed(model):
         if checkpoint is not None or device != "cpu":

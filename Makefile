@@ -37,8 +37,8 @@ test clients slow docs: export OMP_NUM_THREADS = 1
 
 demo: $(VENV)/.demo
 	$(BIN)/resnet-variants compare resnet20_cifar seresnet20_cifar ecaresnet20_cifar ssaresnet20_cifar salientresnet20_cifar --preset demo --processes $(JOBS) --out runs/demo
-	$(BIN)/python -c "from sklearn.datasets import load_sample_image as i; from PIL import Image; Image.fromarray(i('china.jpg')).save('runs/demo/photo.png')"
-	$(BIN)/resnet-variants explain ssaresnet20_cifar runs/demo/photo.png --out runs/demo/looks_at
+	cp $(VENV)/lib/python3*/site-packages/sklearn/datasets/images/china.jpg runs/demo/photo.jpg
+	$(BIN)/resnet-variants explain ssaresnet20_cifar runs/demo/photo.jpg --out runs/demo/looks_at
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(JOBS) $(if $(TORCH),$(if $(ARGS),,--versions=docs/versions.json)) $(ARGS)

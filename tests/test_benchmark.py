@@ -9,6 +9,7 @@ import torch
 
 from resnet_variants.benchmark import measure, peer_network
 from resnet_variants.benchmark.measure import measure_fresh
+from resnet_variants.benchmark.timing import timed
 from resnet_variants.benchmark.ways import peers_in, ways_in
 from resnet_variants.cli.benchmark import benchmark
 
@@ -116,3 +117,11 @@ def test_refused() -> None:
         benchmark(("resnet18",), against=("timm+inducto",))
     with pytest.raises(ValueError, match="--fresh"):
         benchmark(("resnet18",), ways=("torch+keep",))
+
+
+def test_the_device_that_is_named_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the current one, which has nothing to do then: what is timed would be the launches."""
+    happened: list[object] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", happened.append)
+    timed(lambda: happened.append("run"), "cuda:1")
+    assert happened == ["cuda:1", "run", "cuda:1"]

@@ -244,12 +244,12 @@ def _rounds(
         for each in tqdm(range(rounds + 1), desc=title, leave=False):
             for way, run in order.sample(list(runs.items()), len(runs)):
                 if memory is not None:
-                    torch.accelerator.reset_peak_memory_stats()
+                    torch.accelerator.reset_peak_memory_stats(device)
                 spent = timed(run, device)
                 if each:
                     times[way].append(spent)
                     if memory is not None:
-                        memory[way] = torch.accelerator.max_memory_allocated() / 2**20
+                        memory[way] = torch.accelerator.max_memory_allocated(device) / 2**20
     return times, memory
 
 

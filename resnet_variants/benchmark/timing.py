@@ -14,16 +14,16 @@ Times = list[tuple[float, float]]
 until it is done"""
 
 
-def timed(run: Callable[[], Any], device: str = "cpu") -> tuple[float, float]:
+def timed(run: Callable[[], Any], device: str | torch.device = "cpu") -> tuple[float, float]:
     """(busy seconds, wall seconds) of one run."""
     if torch.device(device).type == "cpu":
         cpu, wall = time.process_time(), time.perf_counter()
         run()
         return time.process_time() - cpu, time.perf_counter() - wall
-    torch.accelerator.synchronize()
+    torch.accelerator.synchronize(device)
     wall = time.perf_counter()
     run()
-    torch.accelerator.synchronize()
+    torch.accelerator.synchronize(device)
     wall = time.perf_counter() - wall
     return wall, wall
 

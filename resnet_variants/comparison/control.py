@@ -224,7 +224,7 @@ class _Ratios:
         with torch.inference_mode():
             for turn in range(rounds + 1):  # the first warms up
                 for each, spent in ((network, ours), (self.gated, theirs)):
-                    took = timed(functools.partial(each, self.images), self.images.device.type)
+                    took = timed(functools.partial(each, self.images), self.images.device)
                     if turn:
                         spent.append(took)
         wanted = 1e3 * median(theirs)

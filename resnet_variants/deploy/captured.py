@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..capture import CudaGraph, Graph
+from .devices import current
 from .memory import weight_bytes
 
 MOST = 8
@@ -111,12 +112,11 @@ class Captured:
         share the memory of the graphs."""
         if self.device.type != "cuda":
             return nullcontext()
-        guard = torch.cuda.device(self.device)
         stream = torch.cuda.current_stream(self.device)
         if self._stream is not None and self._stream != stream:
             stream.wait_stream(self._stream)
         self._stream = stream
-        return guard
+        return current(self.device)
 
 
 class _Recorded:

@@ -19,6 +19,7 @@ from ..blocks.shuffle import ShuffleUnit
 from ..network.folding import as_conv, folds_into, sum_branches
 from .branches import MergedBranches
 from .cpu import FUSABLE, fastest
+from .devices import current
 from .gpu import GpuConv, MaxPool
 from .units import FusedUnit, ShuffledStage, absorb_activation, absorb_scale
 
@@ -49,7 +50,7 @@ def pack(
     own = dict.fromkeys(_own_modules(net))
     kind = target or example.device.type
     dtype = dtype or example.dtype
-    with torch.no_grad():
+    with torch.no_grad(), current(example.device):
         sizes = _input_sizes(net, example) if kind == "cpu" else {}
         for module in own:
             _fold(module)

@@ -81,7 +81,8 @@ def main(
     # how long steps wait for images, loading included
     trainer._start_epoch()
     trainer.step = 0
-    trainer._epoch(tqdm(disable=True))
+    for _ in trainer._epoch(tqdm(disable=True), network):
+        pass
     print(
         json.dumps(
             {

@@ -213,7 +213,10 @@ def load_openvino(path: Path, precision: str = "f32") -> Run:
     compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     used = compiled.get_property("INFERENCE_PRECISION_HINT")
     if used != getattr(openvino.Type, precision):
-        raise ValueError(f"OpenVINO computes in {used} on this machine, not in {precision}.")
+        raise ValueError(
+            f"OpenVINO has no {precision} on this machine, and would compute in "
+            f"{used.get_type_name()}: precision='float32' is the nearest."
+        )
     count = len(compiled.outputs)
     own = threading.local()  # a request runs one call at a time
 

@@ -26,8 +26,8 @@ def _ready(family: str, **changes: object) -> torch.nn.Module:
     return _with_statistics(small(family, **changes).eval())
 
 
-def _with_statistics(model: torch.nn.Module) -> torch.nn.Module:
-    generator = torch.Generator().manual_seed(0)
+def _with_statistics(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(seed)
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
             buffer.normal_(0, 0.1, generator=generator)

@@ -56,16 +56,26 @@ def test_every_family(family: str) -> None:
 @pytest.mark.slow
 @each_family
 def test_bfloat16_is_as_near_to_float64_as_eager(family: str) -> None:
-    """Folded in float32 and rounded once, a packed network loses no more than an eager one."""
-    torch.manual_seed(0)
-    model = _with_statistics(small(family).eval())
-    images = torch.randn(4, 3, 64, 64)
-    with torch.inference_mode():
-        expected = exact(model, images)
-        eager = copy.deepcopy(model).bfloat16()(images.bfloat16())
-        found = packed(model, images, torch.bfloat16)(images)
-    assert found.dtype == torch.float32
-    assert error(found, expected) <= 1.5 * error(eager, expected)
+    """Folded in float32 and rounded once, a packed network loses no more than an eager one.
+
+    Over eight networks, their statistics drawn anew, too: roundings of the shifts add up along a
+    residual network, so that one network's ratio is from 0.7 to 1.7, and networks that share
+    statistics share much of it. Of eight together it is 0.7 to 1.02; folded after the rounding,
+    1.15 to 1.6 (two families 0.9 and 1.04).
+    """
+    losses = []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        model = _with_statistics(small(family).eval(), seed)
+        images = torch.randn(4, 3, 64, 64)
+        with torch.inference_mode():
+            expected = exact(model, images)
+            eager = copy.deepcopy(model).bfloat16()(images.bfloat16())
+            found = packed(model, images, torch.bfloat16)(images)
+        assert found.dtype == torch.float32
+        losses.append([error(found, expected), error(eager, expected)])
+    ours, eager_loss = torch.tensor(losses).square().mean(0).sqrt()
+    assert ours <= 1.1 * eager_loss
 
 
 def _squares(count: int, smallest: int, size: int) -> Tensor:

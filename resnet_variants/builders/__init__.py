@@ -1,7 +1,7 @@
 """Networks from parts. A builder knows the papers, never a checkpoint or a file.
 
-It may use ``blocks``, ``config`` and ``network``. Begin with ``resnet.py``: a configuration, and a
-function that builds what it describes.
+It may use ``blocks``, ``config`` and ``network``. Begin with ``resnet.py``, a configuration, and
+``residual.py``, the function that builds what it describes.
 """
 
 from __future__ import annotations
@@ -15,30 +15,18 @@ import torch
 from ..blocks.layers import TooLargeError, bounded_size
 from ..config import BUILDERS, NetworkConfig, config_from_dict, register_builder
 from ..network import Network
-from .inception import (
-    BNInceptionConfig,
-    InceptionResNetConfig,
-    build_bn_inception,
-    build_inception_resnet_v2,
-)
-from .ran import RANConfig, build_ran
+from .inception import BNInceptionConfig, InceptionResNetConfig
+from .ran import RANConfig
 from .regnet import (
     AnyNetConfig,
     RegNetConfig,
-    build_anynet,
-    build_regnet,
     fit_groups,
     linear_width,
     quantised_width,
     regnet_widths,
 )
-from .resnet import ResNetConfig, build_resnet
-from .shufflenet import (
-    ShuffleNetV1Config,
-    ShuffleNetV2Config,
-    build_shufflenet_v1,
-    build_shufflenet_v2,
-)
+from .resnet import ResNetConfig
+from .shufflenet import ShuffleNetV1Config, ShuffleNetV2Config
 
 __all__ = [
     "AnyNetConfig",
@@ -51,15 +39,7 @@ __all__ = [
     "ShuffleNetV1Config",
     "ShuffleNetV2Config",
     "build",
-    "build_anynet",
-    "build_bn_inception",
-    "build_inception_resnet_v2",
     "build_on",
-    "build_ran",
-    "build_regnet",
-    "build_resnet",
-    "build_shufflenet_v1",
-    "build_shufflenet_v2",
     "config_from_dict",
     "fit_groups",
     "linear_width",

@@ -19,8 +19,7 @@ from ..blocks.residual import ATTENTION_AT
 from ..blocks.stems import STEMS
 from ..config import check_count, register_builder
 from ..fields import MOST_UNITS, bounded, one_of
-from ..network import Network
-from .residual import ResidualConfig, StageShape, bottleneck, build_residual
+from .residual import ResidualConfig, StageShape, build_residual
 
 QUANTUM = 8
 ROUNDINGS = ("pycls", "torchvision")
@@ -208,13 +207,5 @@ class RegNetConfig(_GroupedConfig):
         return tuple(shapes)
 
 
-@register_builder(AnyNetConfig)
-def build_anynet(config: AnyNetConfig) -> Network:
-    """The AnyNet that ``config`` describes."""
-    return build_residual(config, bottleneck)
-
-
-@register_builder(RegNetConfig)
-def build_regnet(config: RegNetConfig) -> Network:
-    """The RegNet that ``config`` describes."""
-    return build_residual(config, bottleneck)
+register_builder(AnyNetConfig)(build_residual)
+register_builder(RegNetConfig)(build_residual)

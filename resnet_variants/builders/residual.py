@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,12 @@ class StageShape:
 @dataclass(frozen=True, kw_only=True)
 class ResidualConfig(StemmedConfig):
     """A stem, stages of residual units, a head. Subclasses say what shape the stages have."""
+
+    # What a ResNet alone may choose (``ResNetConfig``), as the others have it
+    block = "bottleneck"
+    stride_in = "conv2"
+    shortcut_kernel = 1
+    reduce_first = 1
 
     stride_with: str = one_of("conv", ("conv", "avg_after", "avg_before"))
     """``conv``, or a 3x3 average pooling behind (``avg_after``) or before the 3x3"""
@@ -87,12 +93,10 @@ class ResidualConfig(StemmedConfig):
         return STEMS[self.stem].width or self.stage_shapes[0].out
 
 
-MakeUnit = Callable[[Parts, Place, StageShape], nn.Module]
-
-
-def build_residual(config: ResidualConfig, make_unit: MakeUnit) -> Network:
-    """The network that ``config`` describes, of units that ``make_unit`` makes."""
+def build_residual(config: ResidualConfig) -> Network:
+    """The network that ``config`` describes."""
     shapes = config.stage_shapes
+    make_unit = basic if config.block == "basic" else bottleneck
     return build_staged(
         Parts(config, sum(shape.depth for shape in shapes)),
         [Stage((shape.out,) * shape.depth) for shape in shapes],
@@ -100,31 +104,23 @@ def build_residual(config: ResidualConfig, make_unit: MakeUnit) -> Network:
     )
 
 
-def basic(parts: Parts, place: Place, shape: StageShape, *, shortcut_kernel: int = 1) -> nn.Module:
+def basic(parts: Parts, place: Place, shape: StageShape) -> nn.Module:
     """Two 3x3."""
     into, mid, out = place.in_channels, shape.mid, place.out_channels
     return BasicUnit(
-        **_slots(parts, place, mid, shortcut_kernel),
+        **_slots(parts, place, mid),
         conv1=parts.conv(into, mid, 3, stride=place.stride, dilation=place.dilation),
         conv2=parts.conv(mid, out, 3, dilation=place.inner_dilation, act=False),
     )
 
 
-def bottleneck(
-    parts: Parts,
-    place: Place,
-    shape: StageShape,
-    *,
-    shortcut_kernel: int = 1,
-    stride_in: str = "conv2",
-    reduce_first: int = 1,
-) -> nn.Module:
+def bottleneck(parts: Parts, place: Place, shape: StageShape) -> nn.Module:
     """1x1, the ``conv`` part, 1x1."""
     config, stride = parts.config, place.stride
     part, args = resolve_conv(config.conv), config.of_stage("conv_args", place.stage)
     mid = mid_channels(part, shape.mid, args)
-    narrow = mid // reduce_first
-    pooled, in_first = config.stride_with != "conv", stride_in == "conv1"
+    narrow = mid // config.reduce_first
+    pooled, in_first = config.stride_with != "conv", config.stride_in == "conv1"
     # ResNeSt and SCNet-v1d pool in the first unit of each stage that strides by design, also
     # where dilation took the stride away: a 3x3 average then, with stride 1.
     pools = pooled and place.designed_stride > 1
@@ -140,7 +136,7 @@ def bottleneck(
         act=parts.act,
     )
     return Bottleneck(
-        **_slots(parts, place, mid, shortcut_kernel),
+        **_slots(parts, place, mid),
         conv1=parts.conv(place.in_channels, narrow, stride=stride if in_first else 1),
         conv2=make_conv(config.conv, args, spec),
         conv3=parts.conv(mid, place.out_channels, act=False),
@@ -149,20 +145,20 @@ def bottleneck(
     )
 
 
-def _slots(parts: Parts, place: Place, mid: int, shortcut_kernel: int) -> dict[str, Any]:
+def _slots(parts: Parts, place: Place, mid: int) -> dict[str, Any]:
     """What all kinds of unit have: shortcut, gate, activation, stochastic depth."""
-    into, out = place.in_channels, place.out_channels
-    at: str | None = parts.config.of_stage("attention_at", place.stage)
+    config, into, out = parts.config, place.in_channels, place.out_channels
+    at: str | None = config.of_stage("attention_at", place.stage)
     if at == "between":
         at = "post" if place.last and not place.last_stage else None
     gated = {"pre": into, "identity": into, "inner": mid}.get(at or "", out)
     return dict(
         shortcut=make_shortcut(
-            parts.config.shortcut,
+            config.shortcut,
             into,
             out,
             stride=place.stride,
-            kernel_size=shortcut_kernel if place.designed_stride > 1 else 1,
+            kernel_size=config.shortcut_kernel if place.designed_stride > 1 else 1,
             norm=parts.norm,
         ),
         act=parts.act,

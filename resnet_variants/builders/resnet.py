@@ -8,14 +8,12 @@ put a gate on the branch; SK-Net, ResNeSt, Res2Net and SCNet replace the 3x3.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 from ..blocks.stems import STEMS
 from ..config import register_builder
 from ..fields import MOST_UNITS, bounded, one_of
-from ..network import Network
-from .residual import ResidualConfig, StageShape, basic, bottleneck, build_residual
+from .residual import ResidualConfig, StageShape, build_residual
 
 BLOCKS = ("basic", "bottleneck")
 
@@ -103,15 +101,4 @@ class ResNetConfig(ResidualConfig):
         )
 
 
-@register_builder(ResNetConfig)
-def build_resnet(config: ResNetConfig) -> Network:
-    """The network that ``config`` describes."""
-    if config.block == "basic":
-        return build_residual(config, partial(basic, shortcut_kernel=config.shortcut_kernel))
-    unit = partial(
-        bottleneck,
-        shortcut_kernel=config.shortcut_kernel,
-        stride_in=config.stride_in,
-        reduce_first=config.reduce_first,
-    )
-    return build_residual(config, unit)
+register_builder(ResNetConfig)(build_residual)

@@ -14,10 +14,13 @@ import torch
 from torch import nn
 
 from resnet_variants import create_model
+from resnet_variants.blocks.attention import SEVar1, SEVar2
 from resnet_variants.deploy import float32_as, pack
 from resnet_variants.deploy.forms import FORMS, Geometry, Use, Weights
-from resnet_variants.deploy.gated import InputGate
+from resnet_variants.deploy.gated import InputGate, gate_of_input
 from resnet_variants.deploy.gpu import GpuConv
+from resnet_variants.deploy.pack import _fold
+from resnet_variants.deploy.units import ShuffledStage
 
 from . import kernels_interpreted
 from .families import each_kind
@@ -102,7 +105,7 @@ def _check_forms(geometry: str, device: str, dtype: torch.dtype, bound: float) -
     assert {"fused", "plain"} < tried or geometry == "3x3"
 
 
-@pytest.mark.parametrize("gate", ["se", "se_var3", "eca", "eca_ns", "ssa", "salient"])
+@pytest.mark.parametrize("gate", ["se", "se_var1", "se_var3", "eca", "eca_ns", "ssa", "salient"])
 def test_gates_of_a_convolutions_input(gate: str) -> None:
     """No gate behind a 1x1 convolution reads its output any more, and all agree."""
     torch.manual_seed(0)
@@ -113,6 +116,22 @@ def test_gates_of_a_convolutions_input(gate: str) -> None:
     assert sum(isinstance(each, InputGate) for each in packed.modules()) == 8
     with torch.inference_mode():
         assert _close(packed(images), model(images))
+
+
+def test_what_is_packed_lies_where_its_network_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device that is not the CPU, even what a part makes of nothing that lies there."""
+    model = create_model("shufflenet_v2_x0_5").eval().requires_grad_(False).to("meta")
+    for unit in model.modules():
+        _fold(unit)
+    x = torch.empty(2, 24, 8, 8, device="meta")
+    for stage in map(ShuffledStage, model.stages):
+        x = stage(x)
+        assert {each.device.type for each in (*stage.parameters(), *stage.buffers())} == {"meta"}
+    monkeypatch.setattr(torch, "allclose", lambda *args, **given: True)
+    weight = torch.empty(8, 4, device="meta")
+    for gate in (SEVar1(8), SEVar2(8).to("meta")):
+        of_input = gate_of_input(gate, weight, None)
+        assert of_input(torch.empty(2, 4, 3, 3, device="meta")).shape == (2, 8, 1, 1)
 
 
 def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch) -> None:

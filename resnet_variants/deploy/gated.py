@@ -41,7 +41,7 @@ class ChannelGateOfInput(InputGate):
         if type(gate) is SE:
             rest = nn.Sequential(gate.act, gate.fc2)
             matrix, shift = exact.fc1.weight @ matrix, exact.fc1(shift)  # type: ignore[operator, union-attr]
-        elif (affine := _affine(exact, len(shift))) is not None:
+        elif (affine := _affine(exact, shift)) is not None:
             more, base = affine
             matrix, shift, rest = more @ matrix, more @ shift + base, nn.Sequential()
         else:
@@ -117,15 +117,13 @@ def gate_of_input(gate: Gate, weight: Tensor, bias: Tensor | None) -> InputGate 
     return MapOfInput(gate, scaling, weight, bias)
 
 
-def _affine(gate: ChannelGate, channels: int) -> tuple[Tensor, Tensor] | None:
-    """Matrix and shift of an excitation, where it is no more than these: found by trying."""
-    like = next(gate.parameters(), torch.empty(0, dtype=torch.float64))
-    zero = torch.zeros(1, channels, dtype=torch.float64, device=like.device)
-    unit = torch.eye(channels, dtype=torch.float64, device=like.device)
-    base = gate.excitation(zero)[0]
-    matrix = (gate.excitation(unit) - base).t()
+def _affine(gate: ChannelGate, like: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Matrix and shift of an excitation, where it is no more than these: found by trying.
+    ``like`` is what it reads, of one image: a gate without parameters does not tell its device."""
+    base = gate.excitation(torch.zeros_like(like)[None])[0]
+    matrix = (gate.excitation(torch.eye(len(like)).to(like)) - base).t()
     generator = torch.Generator().manual_seed(0)
-    tried = torch.randn(2, channels, dtype=torch.float64, generator=generator).to(like.device)
+    tried = torch.randn(2, len(like), dtype=torch.float64, generator=generator).to(like)
     found = gate.excitation(tried)
     same = torch.allclose(found, tried @ matrix.t() + base, rtol=1e-9, atol=1e-9)
     return (matrix, base) if same else None

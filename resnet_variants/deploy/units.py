@@ -157,7 +157,8 @@ class ShuffledStage(nn.Module):
                 conv = _conv(units[i].conv1)
                 conv.weight = _parameter(conv.weight[:, columns.argsort()])
             else:
-                self.register_buffer("order", columns)
+                # Beside the maps: an index that a GPU must be sent cannot be recorded.
+                self.register_buffer("order", columns.to(ends[0].weight.device))
 
     @staticmethod
     def takes(stage: nn.Module) -> bool:

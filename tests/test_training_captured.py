@@ -9,10 +9,18 @@ import torch
 
 from resnet_variants.builders import build
 from resnet_variants.training import train, trainer
-from resnet_variants.training.captured import CapturedStep, Replayed, why_not
+from resnet_variants.training.captured import (
+    FROM_ZERO,
+    CapturedStep,
+    Replayed,
+    capturable,
+    why_not,
+)
 from resnet_variants.training.data import load_data
 from resnet_variants.training.engine import make_accelerator
 from resnet_variants.training.loop import resolve
+from resnet_variants.training.optim import make_optimizer
+from resnet_variants.training.optimizers import OPTIMIZERS
 from resnet_variants.training.trainer import Trainer
 
 from .graphs import Repeated
@@ -100,6 +108,31 @@ def test_why_steps_are_plain(changes, reason: str) -> None:
     trainer = Trainer(config, recipe, data, make_accelerator(recipe))
     assert trainer.captured is None
     assert reason in str(why_not(trainer, trainer.loader.dataset))
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_our_optimisers_can_be_recorded(name: str) -> None:
+    """As torch checks it, and with a rate that is read from a tensor."""
+    optimizer = make_optimizer(build(tiny()), short(optimizer=name))
+    assert capturable(optimizer, torch.device("cpu"))
+    assert all(group.get("capturable", True) for group in optimizer.param_groups)
+    assert all(isinstance(group["lr"], torch.Tensor) for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(
+    "kind", [*FROM_ZERO, torch.optim.NAdam, torch.optim.ASGD, torch.optim.Rprop]
+)
+def test_what_is_recorded_starts_at_zero(kind: type[torch.optim.Optimizer]) -> None:
+    """After a step by nothing their state is zero (Adamax: eps), but for the number of steps."""
+    weight = torch.nn.Parameter(torch.zeros(3))
+    weight.grad = torch.zeros(3)
+    given = dict(momentum=0.9) if kind in (torch.optim.SGD, torch.optim.RMSprop) else {}
+    optimizer = kind([weight], lr=0.1, **given)
+    optimizer.step()
+    state = optimizer.state[weight]
+    assert state.pop("step", 1) == 1
+    assert all(value.abs().max() < 1e-6 for value in state.values()) == (kind in FROM_ZERO)
+    assert capturable(optimizer, torch.device("cpu")) == (kind in FROM_ZERO)
 
 
 @pytest.mark.gpu

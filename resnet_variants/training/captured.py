@@ -20,6 +20,16 @@ from .recipe import Recipe
 from .resident import ResidentImages
 
 _LOG = logging.getLogger(__name__)
+FROM_ZERO = (
+    torch.optim.SGD,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.RMSprop,
+    torch.optim.RAdam,
+    torch.optim.Adamax,
+    torch.optim.Adadelta,
+)
+"""optimisers that can be recorded, and whose state starts at zero (NAdam's and ASGD's do not)"""
 
 
 class Training(Protocol):
@@ -113,8 +123,8 @@ class Replayed(nn.Module):
 def captured_step(trainer: Training, images: object) -> CapturedStep | None:
     """The trainer's step as a CUDA graph, or None, with the reason in the log."""
     reason = why_not(trainer, images)
-    if reason is None and not _capturable(trainer.optimizer, trainer.device):
-        reason = f"{type(trainer.optimizer).__name__} reads its learning rate on the host"
+    if reason is None and not capturable(trainer.optimizer, trainer.device):
+        reason = f"{type(trainer.optimizer).__name__} is not one of those that can be"
     if reason is not None:
         if trainer.device.type == "cuda":
             _LOG.info("steps are not captured as a graph: %s", reason)
@@ -140,12 +150,14 @@ def why_not(trainer: Training, images: object) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
-    """Make an optimiser read its learning rate from a tensor, in one kernel where it has one."""
+def capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
+    """Make an optimiser read its learning rate from a tensor, in one kernel where it has one.
+    Whether it is one of torch's that can, and whose state starts at zero."""
+    if type(optimizer) not in FROM_ZERO:
+        return False
     for group in optimizer.param_groups:
-        if not {"fused", "capturable"} & set(group):
-            return False
-        group["fused" if "fused" in group else "capturable"] = True
+        # Adam has both: one kernel, and without the other torch refuses to record it.
+        group.update({key: True for key in ("fused", "capturable") if key in group})
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
     return True
 

@@ -153,10 +153,12 @@ _WORDS = {
     collections.abc.Callable: "a class or function (not a module)",
 }
 
+_MANY = {int: "whole numbers", float: "numbers", str: "names"}
+
 
 def _words(kind: Any) -> str:
     origin = get_origin(kind) or kind
     known = _WORDS.get(types.NoneType if kind is None else origin)
     if origin is tuple and (inner := [each for each in get_args(kind) if each is not Ellipsis]):
-        return f"a tuple of {' or '.join(dict.fromkeys(_WORDS.get(i, 'values') for i in inner))}s"
+        return f"a tuple of {' or '.join(dict.fromkeys(_MANY.get(i, 'values') for i in inner))}"
     return known or str(getattr(origin, "__name__", kind))

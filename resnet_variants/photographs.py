@@ -34,7 +34,39 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Tensor:
     except Exception as error:  # Pillow's decoders raise of all kinds
         what = "The data" if isinstance(source, bytes) else os.fspath(source)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "cannot identify" in reason:  # of Pillow, which shows the object that it reads
+            reason = "it is empty" if not data else "it is of no kind that is known"
         raise ValueError(f"{what} is no image that can be read: {reason}") from error
+
+
+def image_files(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """The image files in a folder and those below, links followed, sorted; and what is no image.
+
+    What is hidden is among the others, and a link to a folder that it is in, which has no end.
+    """
+    top = os.fspath(folder)
+    real = Path(os.path.realpath(top))
+    above = {top: [*map(str, real.parents), str(real)]}
+    found: list[str] = []
+    others: list[str] = []
+    walked = []
+    for root, inside, names in os.walk(top, followlinks=True):
+        within = above.pop(root)
+        for each in inside.copy():
+            path = os.path.join(root, each)
+            linked = os.path.islink(path)
+            target = os.path.realpath(path) if linked else os.path.join(within[-1], each)
+            if each.startswith(".") or target in within:
+                inside.remove(each)
+                others.append(path)
+            else:
+                above[path] = [*within, target]
+        walked.append((root, names))
+    for root, names in sorted(walked):
+        for name in sorted(names):
+            good = name.lower().endswith(SUFFIXES) and not name.startswith(".")
+            (found if good else others).append(os.path.join(root, name))
+    return found, others
 
 
 def check_image(path: Path) -> Path:

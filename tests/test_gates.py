@@ -25,6 +25,7 @@ from .test_quantize import crops, trained
 def test_gradients_on_small_and_odd_maps(name: str, side: tuple[int, int]) -> None:
     torch.manual_seed(0)
     gate = ATTENTION[name](32)
+    assert gate(torch.empty(0, 32, *side)).shape == (0, 32, *side)
     for order in (torch.contiguous_format, torch.channels_last):
         gate.zero_grad()
         x = torch.randn(2, 32, *side).contiguous(memory_format=order).requires_grad_()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_variants.photographs import read_image
+from resnet_variants.photographs import image_files, read_image
 from resnet_variants.training import load_data
 from resnet_variants.training.listing import Kept, folder_listing
 
@@ -48,12 +48,30 @@ def test_kinds_of_images(tmp_path: Path) -> None:
     assert cmyk[0].float().mean() > 150 > 60 > cmyk[1].float().mean()
 
 
+def test_links_are_followed_but_not_round(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one / "deep", other):
+        folder.mkdir(parents=True)
+    for path in (one / "a.png", other / "b.JPG", one / ".hidden.png", one / "deep" / "note.txt"):
+        path.touch()
+    (one / "up").symlink_to("..")
+    (one / "deep" / "self").symlink_to(".")
+    (one / "to").symlink_to(other)
+    (other / "back").symlink_to(one)
+    found, others = image_files(one)
+    assert [Path(each).relative_to(one).as_posix() for each in found] == ["a.png", "to/b.JPG"]
+    assert {"up", "self", "back", ".hidden.png", "note.txt"} <= {Path(each).name for each in others}
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     Image.fromarray(RED).save(bad)
     bad.write_bytes(bad.read_bytes()[:-40])
     with pytest.raises(ValueError, match=r"bad\.jpg is no image"):
         read_image(bad)
+    for data, why in ((b"", "empty$"), (b"no image", "of no kind that is known$")):
+        with pytest.raises(ValueError, match=why):
+            read_image(data)
     with pytest.raises(FileNotFoundError, match="There is no image"):
         read_image(tmp_path / "gone.jpg")
 

@@ -41,6 +41,10 @@ def test_small_images(family: str) -> None:
     model = small(family)
     for size in SMALL:
         _train_at(model, size)
+    for order in (torch.contiguous_format, torch.channels_last):  # a batch of no image
+        none = torch.empty(0, 3, 33, 65).to(memory_format=order)
+        assert model.train()(none).shape == model.eval()(none).shape == (0, CLASSES)
+    assert all(value.isfinite().all() for value in model.buffers())
 
 
 @each_kind

@@ -98,9 +98,9 @@ class _Spectrum(nn.Module):
         self.rows = tuple(step * each for each in _TOP_ROWS[:count])
         self.columns = tuple(step * each for each in _TOP_COLUMNS[:count])
 
-    def _along(self, frequencies: tuple[int, ...], line: Tensor) -> Tensor:
-        """What each place of a line of length L weighs in each channel, (C, L)."""
-        ends = torch.ones_like(line, dtype=torch.float64).cumsum(0)  # 1 to L
+    def _along(self, frequencies: tuple[int, ...], x: Tensor, axis: int) -> Tensor:
+        """What each of the L places along an axis of ``x`` weighs in each channel, (C, L)."""
+        ends = x.new_ones(x.shape[axis], dtype=torch.float64).cumsum(0)  # 1 to L
         bins = torch.ones_like(ends[:1]).expand(self.size).cumsum(0)[:, None]  # 1 to size
         start = torch.floor((bins - 1) * ends[-1] / self.size)
         stop = torch.ceil(bins * ends[-1] / self.size)
@@ -109,12 +109,11 @@ class _Spectrum(nn.Module):
         cosines = [
             torch.cos(f * angle) * math.sqrt((2 if f else 1) / self.size) for f in frequencies
         ]
-        lines = (torch.stack(cosines) @ pool).to(line.dtype)
+        lines = (torch.stack(cosines) @ pool).to(x.dtype)
         return lines.repeat_interleave(self.share, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = self._along(self.rows, x[0, 0, :, 0])
-        columns = self._along(self.columns, x[0, 0, 0])
+        rows, columns = self._along(self.rows, x, 2), self._along(self.columns, x, 3)
         return (over(torch.sum, x * columns[:, None], 3).squeeze(3) * rows).sum(2)
 
 

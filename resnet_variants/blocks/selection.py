@@ -48,7 +48,8 @@ class Selection(nn.Module):
         # Pooling before adding, so that the maps' sum is never formed.
         y = reduce(torch.add, (x.mean((2, 3), keepdim=True) for x in maps))
         y = self.fc2(self.act(self.norm(self.fc1(y))))
-        y = y.view(y.shape[0], self.groups, self.branches, -1).transpose(1, 2).flatten(2)
+        each = y.shape[1] // (self.groups * self.branches)
+        y = y.view(y.shape[0], self.groups, self.branches, each).transpose(1, 2).flatten(2)
         if self.branches == 2:  # the softmax of two is the sigmoid of their difference
             y = y[:, :1] - y[:, 1:]
         return self.gate(y)

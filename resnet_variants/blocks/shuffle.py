@@ -62,7 +62,7 @@ def _interleave(maps: Sequence[Tensor]) -> Tensor:
         y = maps[0].new_empty(n, h, w, c, len(maps))
         for i, x in enumerate(maps):
             y[..., i] = x
-    return y.view(n, h, w, -1).permute(0, 3, 1, 2)
+    return y.view(n, h, w, c * len(maps)).permute(0, 3, 1, 2)
 
 
 class ChannelShuffle(nn.Module):

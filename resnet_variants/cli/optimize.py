@@ -13,7 +13,7 @@ from ..checkpoints.catalogue import Weights
 from ..checkpoints.preprocessing import transforms_for
 from ..deploy import optimize_for_inference
 from ..network import Network
-from ..photographs import SUFFIXES, read_image
+from ..photographs import SUFFIXES, image_files, read_image
 from ..storage import check_place
 from ..text import table
 from .weights import open_network
@@ -98,7 +98,7 @@ def optimize(
 
 def _read(folder: Path, count: int, network: Network, known: Weights | None) -> Tensor:
     """Photographs of a folder, evenly over its files, as the network takes them."""
-    paths = sorted(each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES)
+    paths, _ = image_files(folder)
     if not paths:
         raise ValueError(f"calibration={str(folder)!r} holds no image ({' '.join(SUFFIXES)}).")
     if count < 1:

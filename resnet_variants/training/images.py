@@ -89,7 +89,8 @@ class Images(Dataset[Batch]):
         try:
             image: Tensor = F.to_image(self.source[row][0]).as_subclass(Tensor)
         except Exception as error:
-            raise ValueError(f"{self.name(position)}: {type(error).__name__}: {error}") from error
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise ValueError(f"{self.name(position)}: {type(error).__name__}: {why}") from error
         if self.cache is not None:
             self.cache[position] = image
         return image

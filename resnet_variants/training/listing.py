@@ -19,7 +19,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..photographs import SUFFIXES, read_image
+from ..photographs import SUFFIXES, image_files, read_image
 
 Rows = npt.NDArray[np.int64]
 
@@ -118,7 +118,7 @@ def folder_listing(path: Path) -> Listing:
         if entry.name.startswith(".") or not entry.is_dir():
             strays.append(entry.path)
             continue
-        found, left = _images(entry.path)
+        found, left = image_files(entry.path)
         strays += left
         if not found:
             raise ValueError(f"The class folder {entry.path!r} has no images ({_SHOWN}).")
@@ -138,20 +138,6 @@ def folder_listing(path: Path) -> Listing:
 
 
 _SHOWN = " ".join(SUFFIXES)
-
-
-def _images(folder: str) -> tuple[list[str], list[str]]:
-    """The files of images in a folder and those below, sorted, and the others."""
-    found: list[str] = []
-    strays: list[str] = []
-    for root, inside, names in sorted(os.walk(folder, followlinks=True)):
-        strays += [os.path.join(root, each) for each in inside if each.startswith(".")]
-        if "/." in root[len(folder) :].replace(os.sep, "/"):
-            continue
-        for name in sorted(names):
-            good = name.lower().endswith(SUFFIXES) and not name.startswith(".")
-            (found if good else strays).append(os.path.join(root, name))
-    return found, strays
 
 
 def archive_listing(archives: Sequence[Path], classes: Sequence[str] | None) -> Listing:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import torch
 
 from resnet_variants import create_model
 from resnet_variants.comparison import Trial, run_trial
-from resnet_variants.training import Recipe, load_data, train
+from resnet_variants.training import Recipe, engine, load_data, loop, train
 from resnet_variants.training.engine import averaged, make_accelerator
 from resnet_variants.training.loop import probe, resolve
 from resnet_variants.training.trainer import Trainer
@@ -48,6 +50,40 @@ def test_the_seed_decides_and_the_user_notices_nothing() -> None:
     again = train(tiny(), short(drop_rate=0.2), progress=False)
     other = train(tiny(), short(drop_rate=0.2, seed=1), progress=False)
     assert scores(first) == scores(again) != scores(other)
+
+
+def test_deterministic_is_set_before_a_gpu_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pretended one, used where its random state is read, or the trainer's device is chosen."""
+    used: list[str] = []
+
+    def noted(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **given: used.append(name) or work(*args, **given)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: bool(used))
+    monkeypatch.setattr(loop, "own_random_state", noted("state", loop.own_random_state))
+    monkeypatch.setattr(engine, "Accelerator", noted("device", engine.Accelerator))
+    recipe = short(epochs=1, warmup_epochs=0, deterministic=True)
+    for first in (
+        lambda: train(tiny(), recipe, progress=False),
+        lambda: engine.make_accelerator(recipe),
+    ):
+        monkeypatch.delenv(engine.WORKSPACE, raising=False)
+        used.clear()
+        first()
+        assert used and os.environ[engine.WORKSPACE] in engine.FIXED
+    monkeypatch.delenv(engine.WORKSPACE)
+    with pytest.raises(ValueError, match="GPU was used before"):
+        train(tiny(), recipe, progress=False)
+
+
+def test_settings_of_torch_are_left_as_they_were() -> None:
+    torch.set_deterministic_debug_mode("warn")
+    try:
+        with engine.determinism(short()):
+            assert torch.get_deterministic_debug_mode() == 0
+        assert torch.get_deterministic_debug_mode() == 1
+    finally:
+        torch.set_deterministic_debug_mode("default")
 
 
 def test_loader_processes_change_nothing() -> None:

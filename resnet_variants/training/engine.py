@@ -25,6 +25,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
 
     Raises ValueError where the machine cannot do it.
     """
+    _same_sums(recipe)
     cpu = recipe.device == "cpu" or not torch.accelerator.is_available()
     if recipe.precision == "fp16" and cpu:
         raise ValueError("precision='fp16' needs an accelerator; a CPU computes in 'bf16' or 'no'.")
@@ -56,9 +57,8 @@ WORKSPACE, FIXED = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
 """what cuBLAS reads when a GPU is first used, and its values that give the same sums each time"""
 
 
-@contextlib.contextmanager
-def determinism(recipe: Recipe) -> Iterator[None]:
-    """torch as the recipe's ``deterministic`` says, for a while; on a GPU before it is used."""
+def _same_sums(recipe: Recipe) -> None:
+    """What must be set before a GPU is used; refuse, where it was, what cannot be had any more."""
     if recipe.deterministic and os.environ.get(WORKSPACE) not in FIXED:
         if recipe.device != "cpu" and torch.cuda.is_initialized():
             raise ValueError(
@@ -67,13 +67,19 @@ def determinism(recipe: Recipe) -> Iterator[None]:
                 "any order. Set it before Python starts."
             )
         os.environ[WORKSPACE] = FIXED[0]
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+
+
+@contextlib.contextmanager
+def determinism(recipe: Recipe) -> Iterator[None]:
+    """torch as the recipe's ``deterministic`` says, for a while; on a GPU before it is used."""
+    _same_sums(recipe)
+    before = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(recipe.deterministic)
     torch.backends.cudnn.benchmark = not recipe.deterministic
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        torch.set_deterministic_debug_mode(before[0])
         torch.backends.cudnn.benchmark = before[1]
 
 

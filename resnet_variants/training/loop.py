@@ -79,7 +79,8 @@ def train(
         network, recipe, out, lambda recipe: load_data(recipe, train_set, test_set),
         label=label, length=length, progress=progress, callbacks=callbacks,
     )  # fmt: skip
-    with own_random_state():
+    # In this order: to read the random state of a GPU is to use it.
+    with determinism(recipe), own_random_state():
         while True:
             try:
                 next(run)
@@ -179,7 +180,7 @@ def identity(
 
 def probe(config: NetworkConfig, recipe: Recipe, data: Data) -> None:
     """Do a training step on some images, and forget it. Raises what such a step raises."""
-    with own_random_state(), determinism(recipe):
+    with determinism(recipe), own_random_state():
         Trainer(config, recipe, data, make_accelerator(recipe)).try_step()
 
 

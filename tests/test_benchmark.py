@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_variants import create_model
 from resnet_variants.benchmark import measure, peer_network
 from resnet_variants.benchmark.measure import measure_fresh
 from resnet_variants.benchmark.timing import timed
@@ -21,6 +22,18 @@ def test_rows() -> None:
     assert all(row.images_per_second > 0 and row.of_peak and row.of_floor for row in rows)
     assert all(row.intensity > 0 and row.roof and 0 < row.roof <= 1 for row in rows)
     assert all(row.difference is not None and row.difference < 1e-4 for row in rows)
+
+
+def test_differences_are_from_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from a GPU's TF32, which cuDNN takes unless it is told."""
+    seen: list[str] = []
+    model = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    model.register_forward_pre_hook(
+        lambda *_: seen.append(torch.backends.cudnn.conv.fp32_precision)
+    )
+    monkeypatch.setitem(measure.__globals__, "create_model", lambda _: model)
+    measure("resnet20_cifar", 1, 32, 1, ways=("eager",))
+    assert seen[0] == "ieee"
 
 
 @pytest.mark.slow

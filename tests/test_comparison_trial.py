@@ -233,7 +233,12 @@ def test_budgets(tmp_path: Path, budget: str, monkeypatch: pytest.MonkeyPatch) -
         assert all(seconds > 0 for seconds in found.values())
         return {name: 2.0 if "wide" in name else 1.0 for name in found}
 
-    measured = running._step_seconds
+    def timed(trainer: Trainer) -> float:
+        assert torch.backends.cudnn.benchmark  # as in the training that it stands for
+        return time_step(trainer)
+
+    time_step, measured = Trainer.time_step, running._step_seconds
+    monkeypatch.setattr(Trainer, "time_step", timed)
     monkeypatch.setattr(running, "_step_seconds", half_as_fast)
     wide = {"plain": tiny(), "wide": tiny(widths=(16, 16, 32))}
     trial = _trial(networks=wide, budget=budget, seeds=(0,), recipe=short(epochs=24))

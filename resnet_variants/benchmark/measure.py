@@ -107,7 +107,8 @@ def measure(
     differences: dict[str, float | None] = {}
     if not train:
         with torch.inference_mode():
-            expected = model(images)
+            with float32_as("ieee"):
+                expected = model(images)
             for way in comparable:
                 differences[way] = _difference(runs[way](), expected)
     cpu = images.device.type == "cpu"

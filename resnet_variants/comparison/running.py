@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..config import check_count
 from ..storage import make_folder, write_json
 from ..text import counted
-from ..training.engine import everyone, from_main, make_accelerator
-from ..training.loop import check, probe, resolve, smaller_parts
+from ..training.engine import determinism, everyone, from_main, make_accelerator
+from ..training.loop import check, own_random_state, probe, resolve, smaller_parts
 from ..training.rundir import RESULT
 from ..training.trainer import Trainer
 from .control import equal_cost, has_gate, widths_of, without_gate
@@ -271,14 +270,16 @@ def _step_seconds(variants: list[Variant], images: TrialImages) -> dict[str, flo
     """The fastest of several training steps of each network, measured in turns."""
     best: dict[str, float] = {}
     trainers = {}
-    with torch.random.fork_rng():
+    with own_random_state():
         for v in variants:
             data = images.of(v.recipe)
             config = resolve(v.config, v.recipe, data)
-            trainers[v.name] = Trainer(config, v.recipe, data, make_accelerator(v.recipe))
+            with determinism(v.recipe):  # as in training, where cuDNN tries its ways
+                trainers[v.name] = Trainer(config, v.recipe, data, make_accelerator(v.recipe))
         for turn in tqdm(range(6), desc="measuring steps", leave=False):
             for name, trainer in trainers.items():
-                seconds = trainer.time_step()
+                with determinism(trainer.recipe):
+                    seconds = trainer.time_step()
                 if turn:
                     best[name] = min(best.get(name, seconds), seconds)
     return best

@@ -61,8 +61,9 @@ MIXED_7A: Branches = (
     ((256, 1), (288, 3, 2)),
     ((256, 1), (288, 3), (320, 3, 2)),
 )
-# Kernel, stride and padding of Inception-ResNet-v2's first convolutions
-STEM_WINDOWS = ((3, 2, 0), (3, 1, 0), (3, 1, 1))
+# Kernel, stride and padding of Inception-ResNet-v2's first layers: the stem's convolutions and its
+# pooling, a convolution and a pooling of the first stage
+WINDOWS: tuple[Window, ...] = ((3, 2, 0), (3, 1, 0), (3, 1, 1), (3, 2, 0), (3, 1, 0), (3, 2, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,26 +202,19 @@ def build_inception_resnet_v2(config: InceptionResNetConfig) -> Network:
     def pool() -> nn.Sequential:
         return nn.Sequential(Enlarge(), nn.MaxPool2d(3, 2))
 
+    def early(i: int, o: int, stride: int = 1) -> nn.Module:
+        return conv(i, o, 3) if cifar else unpadded(i, o, stride)
+
     # Unpadded windows cost sizes that a reduction does not say: each stage has all up to its end.
-    windows: tuple[Window, ...] = ()
-    if cifar:
-        stem = Stem(
-            [conv(config.in_chans, 32, 3), conv(32, 32, 3), conv(32, 64, 3)],
-            None,
-            out_channels=64,
-            conv_reduction=1,
-        )
-        start: list[nn.Module] = [conv(64, 80), conv(80, 192, 3), nn.Identity()]
-    else:
-        stem = Stem(
-            [unpadded(config.in_chans, 32, 2), unpadded(32, 32), conv(32, 64, 3)],
-            pool(),
-            out_channels=64,
-            conv_reduction=2,
-            conv_windows=STEM_WINDOWS,
-        )
-        start = [conv(64, 80), unpadded(80, 192), pool()]
-        windows = (*STEM_WINDOWS, (3, 2, 0), (3, 1, 0), (3, 2, 0))
+    windows = () if cifar else WINDOWS
+    stem = Stem(
+        [early(config.in_chans, 32, 2), early(32, 32), conv(32, 64, 3)],
+        None if cifar else pool(),
+        out_channels=64,
+        conv_reduction=1 if cifar else 2,
+        conv_windows=windows[:3],
+    )
+    start = [conv(64, 80), early(80, 192), nn.Identity() if cifar else pool()]
     average = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
     mixed_5b = Concat([*chains(conv, 192, MIXED_5B), nn.Sequential(average, conv(192, 64))])
     mixed_6a = Concat([*chains(conv, 320, MIXED_6A), pool()])

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .gates import ChannelGate, Gate, register_attention
+from .gates import ChannelGate, Gate, check_odd, register_attention
 from .layers import NormFactory, conv2d, excitation_linear
 
 
@@ -131,7 +131,7 @@ class ECA(ChannelGate):
     def __init__(self, channels: int, kernel_size: int | None = None) -> None:
         super().__init__()
         kernel_size = eca_kernel_size(channels) if kernel_size is None else kernel_size
-        _check_odd("eca", kernel_size)
+        check_odd("eca: kernel_size", kernel_size)
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def excitation(self, y: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class ECANS(ChannelGate):
 
     def __init__(self, channels: int, kernel_size: int = 3) -> None:
         super().__init__()
-        _check_odd("eca_ns", kernel_size)
+        check_odd("eca_ns: kernel_size", kernel_size)
         self.kernel_size = kernel_size
         self.conv = nn.Conv1d(channels, channels, kernel_size, groups=channels, bias=False)
 
@@ -152,11 +152,6 @@ class ECANS(ChannelGate):
         pad = self.kernel_size // 2
         neighbours = F.pad(y, (pad, pad)).unfold(1, self.kernel_size, 1)  # (N, C, k)
         return self.conv(neighbours).squeeze(2)
-
-
-def _check_odd(gate: str, kernel_size: int) -> None:
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"{gate}: kernel_size must be odd and positive, not {kernel_size!r}.")
 
 
 @register_attention("ssa")

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..choices import check_choice
-from .attention_channels import largest_divisor, reduced
-from .gates import Gate, over, register_attention
-from .layers import GroupNorm, NormFactory, conv2d, excitation_linear
+from .attention_channels import reduced
+from .gates import Gate, check_odd, over, register_attention
+from .layers import GroupNorm, NormFactory, conv2d, excitation_linear, largest_divisor
 from .shuffle import ChannelShuffle
 
 
@@ -34,8 +34,7 @@ class _Map(nn.Module):
 
     def __init__(self, kernel_size: int = 7, *, norm_layer: NormFactory = nn.BatchNorm2d) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and positive, not {kernel_size!r}.")
+        check_odd("kernel_size", kernel_size)
         self.conv = conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = norm_layer(1)
 

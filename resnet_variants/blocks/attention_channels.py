@@ -9,8 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..choices import check_choice
-from .gates import ChannelGate, Gate, deviation, over, register_attention
-from .layers import NormFactory, conv2d, excitation_linear, reset_parameters
+from .attention import SE
+from .gates import Gate, deviation, over, register_attention
+from .layers import (
+    NormFactory,
+    conv2d,
+    excitation_linear,
+    largest_divisor,
+    reset_parameters,
+)
 
 # The frequencies (of 7 x 7) by their accuracy alone, best first (FcaNet, Figure 4 and code)
 # fmt: off
@@ -19,11 +26,6 @@ _TOP_ROWS = (0, 0, 6, 0, 0, 1, 1, 4, 5, 1, 3, 0, 0, 0, 3, 2,
 _TOP_COLUMNS = (0, 1, 0, 5, 2, 0, 2, 0, 0, 6, 0, 4, 6, 3, 5, 2,
                 6, 3, 3, 3, 5, 1, 1, 2, 4, 2, 1, 1, 3, 0, 5, 3)
 # fmt: on
-
-
-def largest_divisor(number: int, most: int) -> int:
-    """The largest divisor of ``number`` that is at most ``most``."""
-    return next(each for each in range(min(number, most), 0, -1) if number % each == 0)
 
 
 def reduced(channels: int, reduction: int, least: int = 1) -> int:
@@ -118,7 +120,7 @@ class _Spectrum(nn.Module):
 
 
 @register_attention("fca")
-class FCA(ChannelGate):
+class FCA(SE):
     """Frequency channel attention (Qin et al., FcaNet, ICCV 2021): SE whose squeeze is a
     discrete cosine transform, another frequency for each sixteenth of the channels; the mean is
     the lowest one. 2 C^2 / ``reduction`` parameters, no biases.
@@ -131,19 +133,12 @@ class FCA(ChannelGate):
     def __init__(
         self, channels: int, reduction: int = 16, *, frequencies: int = 16, size: int = 7
     ) -> None:
-        super().__init__()
+        super().__init__(channels, reduction, bias=False)
         if not 1 <= frequencies <= len(_TOP_ROWS):
             raise ValueError(f"fca: frequencies must be from 1 to 32, not {frequencies!r}.")
         if size < 7:
             raise ValueError(f"fca: size must be at least 7, the frequencies', not {size!r}.")
-        hidden = reduced(channels, reduction)
         self.spectrum = _Spectrum(channels, frequencies, size)
-        self.fc1 = excitation_linear(channels, hidden, bias=False)
-        self.act = nn.ReLU(inplace=True)
-        self.fc2 = excitation_linear(hidden, channels, bias=False)
-
-    def excitation(self, y: Tensor) -> Tensor:
-        return self.fc2(self.act(self.fc1(y)))
 
     def weights(self, x: Tensor) -> Tensor:
         return self.gate(self.excitation(self.spectrum(x)))[:, :, None, None]

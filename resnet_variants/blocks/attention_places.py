@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .attention_channels import largest_divisor, reduced
-from .gates import Gate, deviation, over, register_attention
-from .layers import GroupNorm, NormFactory, conv2d
+from .attention_channels import reduced
+from .gates import Gate, check_odd, deviation, over, register_attention
+from .layers import GroupNorm, NormFactory, conv2d, largest_divisor
 
 
 @register_attention("coordinate")
@@ -67,8 +67,7 @@ class ELA(Gate):
     ) -> None:
         super().__init__()
         groups = channels if groups is None else groups
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"ela: kernel_size must be odd and positive, not {kernel_size!r}.")
+        check_odd("ela: kernel_size", kernel_size)
         if groups < 1 or channels % groups:
             raise ValueError(f"ela: {channels} channels do not divide into {groups} groups.")
         self.gate = nn.Identity()

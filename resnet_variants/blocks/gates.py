@@ -69,6 +69,12 @@ def deviation(x: Tensor, mean: Tensor) -> Tensor:
     return distance.square().mean((2, 3)).clamp_min(least).sqrt()[:, :, None, None]
 
 
+def check_odd(name: str, size: int) -> None:
+    """Refuse a kernel that has no middle."""
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"{name} must be odd and positive, not {size!r}.")
+
+
 class Gate(nn.Module):
     """A gate that says what it multiplies with: subclasses give ``weights(x)``.
 

@@ -184,6 +184,11 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         return x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
 
 
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of ``number`` that is at most ``most``."""
+    return next(each for each in range(min(number, most), 0, -1) if number % each == 0)
+
+
 class GroupNorm(nn.GroupNorm):
     """Group normalisation (Wu and He 2018) that takes its channel count first.
 
@@ -192,10 +197,7 @@ class GroupNorm(nn.GroupNorm):
     """
 
     def __init__(self, num_channels: int, num_groups: int = 32, **args: Any) -> None:
-        groups = min(num_groups, num_channels)
-        while num_channels % groups:
-            groups -= 1
-        super().__init__(groups, num_channels, **args)
+        super().__init__(largest_divisor(num_channels, num_groups), num_channels, **args)
 
 
 NORMS: Registry[Callable[..., nn.Module]] = Registry("norm_layer")

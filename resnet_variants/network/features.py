@@ -9,6 +9,9 @@ from typing import Any
 
 from ..blocks.stems import Stem
 
+TIMM_WORDS = {"num_chs": "channels", "reduction": "reduction", "module": "module", "index": "index"}
+"""what timm calls the fields of a level"""
+
 
 @dataclass(frozen=True)
 class FeatureLevel(Mapping[str, Any]):
@@ -28,18 +31,13 @@ class FeatureLevel(Mapping[str, Any]):
     """its place among the network's levels, the finest 0"""
 
     def __getitem__(self, key: str) -> Any:
-        return {
-            "num_chs": self.channels,
-            "reduction": self.reduction,
-            "module": self.module,
-            "index": self.index,
-        }[key]
+        return getattr(self, TIMM_WORDS[key])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(("num_chs", "reduction", "module", "index"))
+        return iter(TIMM_WORDS)
 
     def __len__(self) -> int:
-        return 4
+        return len(TIMM_WORDS)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """As a dictionary's, which timm calls; a level takes nothing new."""

@@ -56,7 +56,7 @@ class Network(nn.Module):
         if config.zero_init_last:
             _zero_init_last(self)
         if config.features_only:
-            self._keep_features(config.out_indices)
+            self.out_indices = tuple(self.prune_intermediate_layers(config.out_indices))
 
     # What the network is ------------------------------------------------------------------
 
@@ -114,17 +114,21 @@ class Network(nn.Module):
 
     def prune_intermediate_layers(
         self,
-        indices: int | Sequence[int] = 1,
+        indices: int | Sequence[int] | None = 1,
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
         """Drop the stages that these feature levels do not need, and the head; gives the levels.
         ``prune_norm`` is for timm's callers."""
         kept = resolve_indices(indices, len(self._levels))
-        self._drop_stages(kept)
+        if not kept:
+            raise ValueError("out_indices=() asks for no feature level at all.")
+        last = self._levels[max(kept)]
+        in_stem = sum(level.module.startswith("stem") for level in self._levels)
+        self.stages = self.stages[: max(last.index - in_stem + 1, 0)]
         if prune_head:
-            self.head = Head(self._levels[max(kept)].channels, 0)
-            if max(kept) == 0:  # before the stem's pooling, where it has one
+            self.head = Head(last.channels, 0)
+            if last.index == 0:  # before the stem's pooling, where it has one
                 self.stem.pool = nn.Identity()
         return list(kept)
 
@@ -249,21 +253,6 @@ class Network(nn.Module):
             'resnet_variants.export.export_model(model, "model.pt2") writes the network for any '
             'image size, to="torchscript" a trace of it.'
         )
-
-    # Construction ---------------------------------------------------------------------------
-
-    def _keep_features(self, out_indices: int | Sequence[int] | None) -> None:
-        """Become a feature pyramid: drop the head, and the stages after the last level."""
-        self.out_indices = resolve_indices(out_indices, len(self._levels))
-        if not self.out_indices:
-            raise ValueError("out_indices=() asks for no feature level at all.")
-        self._drop_stages(self.out_indices)
-        self.head = Head(self._levels[max(self.out_indices)].channels, 0)
-
-    def _drop_stages(self, levels: Sequence[int]) -> None:
-        """Drop the stages after the last of these levels."""
-        in_stem = sum(level.module.startswith("stem") for level in self._levels)
-        self.stages = self.stages[: max(max(levels) - in_stem + 1, 0)]
 
 
 def initialise(model: nn.Module, seed: int) -> None:

@@ -7,16 +7,6 @@ with ``resnet.py``.
 from . import attention, cifar, conv_parts, gates, inception, ran, regnet, resnet, shufflenet
 from .entry import Entry, with_cifar100
 
-ENTRIES: list[Entry] = with_cifar100(
-    [
-        *resnet.ENTRIES,
-        *attention.ENTRIES,
-        *gates.ENTRIES,
-        *conv_parts.ENTRIES,
-        *regnet.ENTRIES,
-        *shufflenet.ENTRIES,
-        *ran.ENTRIES,
-        *inception.ENTRIES,
-        *cifar.ENTRIES,
-    ]
-)
+_TABLES = (resnet, attention, gates, conv_parts, regnet, shufflenet, ran, inception, cifar)
+
+ENTRIES: list[Entry] = with_cifar100(entry for table in _TABLES for entry in table.ENTRIES)

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..choices import Registry, check_choice
-from .layers import ActFactory, NormFactory, conv2d, is_traced
-from .preactivation import PreActivation
+from .layers import is_traced
 
 LEARNING = ("residual", "naive")
 
@@ -45,8 +44,9 @@ class Mask(nn.Module):
 
     (N, C, H, W) and a size to (N, C, *size). ``down`` are the units of each level, behind
     ``pool``; ``up`` those behind each bilinear upsampling but the last (aligned corners) and
-    the addition of what ``skip`` makes of that level. At full resolution nothing is added. A
-    single level without pooling is a mask without a bottom.
+    the addition of what ``skip`` makes of that level. At full resolution nothing is added;
+    ``linear`` follows, and what makes weights of it, ``gate``. A single level without pooling is
+    a mask without a bottom.
     """
 
     def __init__(
@@ -56,25 +56,16 @@ class Mask(nn.Module):
         up: Sequence[nn.Module],
         *,
         pool: nn.Module | None,
-        channels: int,
-        preactivated: bool,
-        mask: str,
-        norm: NormFactory,
-        act: ActFactory,
+        linear: nn.Sequential,
+        gate: nn.Module,
     ) -> None:
         super().__init__()
         self.pool = pool or nn.Identity()
         self.down = nn.ModuleList(down)
         self.skip = nn.ModuleList(skip)
         self.up = nn.ModuleList(up)
-        activated = PreActivation(channels, norm=norm, act=act) if preactivated else nn.Identity()
-        self.linear = nn.Sequential(
-            activated,
-            conv2d(channels, channels, 1, bias=False),
-            PreActivation(channels, norm=norm, act=act),
-            conv2d(channels, channels, 1, bias=False),
-        )
-        self.gate = MASKS[mask]()
+        self.linear = linear
+        self.gate = gate
 
     def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
         levels = []

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..choices import check_choice, plain_number
+from ..choices import check_choice
+from ..fields import checked
 from .layers import linear
 
 GLOBAL_POOLS = ("avg", "max", "avgmax", "catavgmax", "gem", "")
@@ -48,13 +49,9 @@ class Head(nn.Module):
     def reset(self, num_classes: int, global_pool: str | None = None) -> None:
         """Put a new classifier in, on the device and in the type of the old one's network."""
         pool = pool_of(self.global_pool if global_pool is None else global_pool)
-        num_classes = plain_number(num_classes)
+        num_classes = checked("num_classes", num_classes, int, {"least": 0})
         if global_pool is None and not pool and num_classes:
             pool = "avg"  # a classifier was asked for, and needs pooled features
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 0:
-            raise ValueError(
-                f"num_classes must be 0 (features) or a positive number, not {num_classes!r}."
-            )
         if not pool and num_classes:
             raise ValueError(
                 f"global_pool='' keeps the map, so num_classes must be 0, not {num_classes}: "

@@ -19,6 +19,7 @@ from torch import nn
 
 from ..blocks.attention_module import LEARNING, MASKS, AttentionModule, Mask
 from ..blocks.inception import Enlarge, ResidualInception
+from ..blocks.layers import conv2d
 from ..blocks.preactivation import PreActivation, PreActUnit
 from ..blocks.residual import Bottleneck
 from ..blocks.shortcuts import make_shortcut
@@ -28,8 +29,6 @@ from ..fields import MOST_UNITS, bounded, one_of
 from ..network import Network
 from .inception import Branches, chains
 from .staged import Parts, Place, Stage, StemmedConfig, build_staged
-
-UNITS = ("resnet", "resnext", "inception")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ class RANConfig(StemmedConfig):
     """``mixed``, ``channel``, ``spatial``: how the mask is normalised (the paper's Table 2)"""
     learning: str = one_of("residual", LEARNING)
     """``residual``: (1 + M) T; ``naive``: M T"""
-    unit: str = one_of("resnet", UNITS)
+    unit: str = one_of("resnet", ("resnet", "resnext", "inception"))
     """``resnet`` (pre-activation), ``resnext`` or ``inception``"""
     widths: tuple[int, ...] = bounded((256, 512, 1024, 2048), least=8)
     """output channels of each stage"""
@@ -99,7 +98,7 @@ def build_ran(config: RANConfig) -> Network:
     in_modules = (2 * config.p + config.t) * sum(config.modules)
     parts = Parts(config, len(config.widths) - 1 + in_modules + config.tail)
     units = (*config.modules, config.tail - 1)  # behind each stage's first
-    final = partial(PreActivation, config.widths[-1], norm=parts.norm, act=parts.act)
+    final = partial(_activation, parts, config.widths[-1])
     return build_staged(
         parts,
         [Stage((width,) * (1 + n)) for width, n in zip(config.widths, units, strict=True)],
@@ -135,18 +134,22 @@ def _mask(parts: Parts, place: Place) -> Mask:
     def units(n: int) -> nn.Sequential:
         return nn.Sequential(*[_unit(parts, place, in_mask=True) for _ in range(n)])
 
-    levels = max(depth, 1)
-    return Mask(
-        [units(config.r * (2 if level == levels - 1 else 1)) for level in range(levels)],
-        [units(1) for _ in range(levels - 1)],
-        [units(config.r) for _ in range(levels - 1)],
-        pool=pool if depth else None,
-        channels=place.out_channels,
-        preactivated=config.unit == "resnet",
-        mask=config.mask,
-        norm=parts.norm,
-        act=parts.act,
+    steps, channels = max(depth - 1, 0), place.out_channels
+    down = [*(units(config.r) for _ in range(steps)), units(2 * config.r)]
+    skip = [units(1) for _ in range(steps)]
+    up = [units(config.r) for _ in range(steps)]
+    linear = nn.Sequential(
+        _activation(parts, channels) if config.unit == "resnet" else nn.Identity(),
+        conv2d(channels, channels, 1, bias=False),
+        _activation(parts, channels),
+        conv2d(channels, channels, 1, bias=False),
     )
+    gate = MASKS[config.mask]()
+    return Mask(down, skip, up, pool=pool if depth else None, linear=linear, gate=gate)
+
+
+def _activation(parts: Parts, channels: int) -> PreActivation:
+    return PreActivation(channels, norm=parts.norm, act=parts.act)
 
 
 def _unit(parts: Parts, place: Place, *, in_mask: bool = False) -> nn.Module:

@@ -22,7 +22,6 @@ from ..fields import MOST_UNITS, bounded, one_of
 from .residual import ResidualConfig, StageShape, build_residual
 
 QUANTUM = 8
-ROUNDINGS = ("pycls", "torchvision")
 
 
 def linear_width(j: int, w_0: float, w_a: float) -> float:
@@ -188,7 +187,7 @@ class RegNetConfig(_GroupedConfig):
     """channels of a group of the 3x3"""
     bottleneck_ratio: float = 1
     """channels of the 3x3 over the width (the paper's 1 / b)"""
-    rounding: str = one_of("pycls", ROUNDINGS)
+    rounding: str = one_of("pycls", ("pycls", "torchvision"))
     """how widths are made multiples of the group width: as ``pycls``, the authors' code, or as
     ``torchvision``, which differs in three of its published networks (zoo: ``_tv``)"""
 

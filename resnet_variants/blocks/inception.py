@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import ConvNormAct
+from .layers import ConvNormAct, at_most
 from .residual import ResidualUnit, Slots
 
 
@@ -62,15 +62,9 @@ class Enlarge(nn.Module):
         # torch 2.11 answers that it exports when it compiles, too.
         if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
             return x  # an exported network starts at Network.min_export_size, where all fits
-        below, right = self._missing(x.shape[2]), self._missing(x.shape[3])
+        below = self.least - at_most(x.shape[2], self.least)
+        right = self.least - at_most(x.shape[3], self.least)
         return F.pad(x, (0, right, 0, below), value=self.value)
-
-    def _missing(self, side: int) -> int:
-        if torch.jit.is_tracing():  # sizes are tensors then
-            return torch.as_tensor(self.least - side).clamp(min=0)  # type: ignore[return-value]
-        if torch.compiler.is_dynamo_compiling():  # torch 2.11's takes no sym_max of numbers
-            return max(self.least - side, 0)
-        return torch.sym_max(self.least - side, 0)  # type: ignore[return-value]  # or symbols
 
 
 class ResidualInception(ResidualUnit):

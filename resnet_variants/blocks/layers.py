@@ -152,6 +152,15 @@ def is_traced(x: Tensor) -> bool:
     return isinstance(x, Proxy) or torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def at_most(side: int, most: int) -> Any:
+    """The smaller one, also where a graph is made and sizes are symbols or tensors."""
+    if torch.compiler.is_dynamo_compiling():  # torch 2.11's takes no sym_min of numbers
+        return min(side, most)
+    if torch.jit.is_tracing():  # min would fix its answer
+        return torch.as_tensor(side).clamp(max=most)
+    return torch.sym_min(side, most)
+
+
 def is_writable(x: Tensor) -> bool:
     """Whether autograd lets a module's output be overwritten: a view, which backward hooks make
     of it, may not be."""

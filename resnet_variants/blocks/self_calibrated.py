@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .convs import ConvSpec, register_conv
-from .layers import ConvNormAct
+from .layers import ConvNormAct, at_most
 
 
 @register_conv("self_calibrated")
@@ -47,19 +45,14 @@ class SelfCalibratedConv(nn.Module):
     def surroundings(self, x: Tensor) -> Tensor:
         """``k2`` of the map averaged over squares, in the map's size."""
         size, step = x.shape[2:], self.pooling
-        squares: Any
-        if torch.compiler.is_dynamo_compiling():  # torch 2.11's takes no sym_min of numbers there
-            squares = [min(side, step) for side in size]
-        elif (
+        if (
             torch.compiler.is_exporting()
+            and not torch.compiler.is_dynamo_compiling()
             and not self.training
             and any(isinstance(side, torch.SymInt) for side in size)  # a fixed size needs it not
         ):
             return self._surroundings_of_any_size(x)
-        elif torch.jit.is_tracing():  # sizes are tensors then: min would fix its answer
-            squares = [torch.as_tensor(side).clamp(max=step) for side in size]
-        else:
-            squares = [torch.sym_min(size[0], step), torch.sym_min(size[1], step)]
+        squares = [at_most(size[0], step), at_most(size[1], step)]
         return F.interpolate(self.k2(F.avg_pool2d(x, squares, step)), size)
 
     def _surroundings_of_any_size(self, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -9,6 +10,8 @@ import torch
 
 WARM_UP = 3
 """times that work is done before it is recorded, in which kernels are chosen and state is made"""
+ALONE = threading.RLock()
+"""held by who records: each recording begins by waiting for the whole GPU, which ends another's"""
 
 
 class Graph(Protocol):
@@ -33,16 +36,17 @@ class CudaGraph:
 
     def record(self, work: Callable[[], None]) -> None:
         """Do the work ``WARM_UP`` times, then record it."""
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            for _ in range(WARM_UP):
+        with ALONE:
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                for _ in range(WARM_UP):
+                    work()
+            torch.cuda.current_stream().wait_stream(self.stream)
+            # What other threads do meanwhile is their own: it must not end the recording.
+            with torch.cuda.graph(
+                self.graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
+            ):
                 work()
-        torch.cuda.current_stream().wait_stream(self.stream)
-        # What other threads do meanwhile is their own: it must not end the recording.
-        with torch.cuda.graph(
-            self.graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
-        ):
-            work()
 
     def replay(self) -> None:
         """Do what was recorded once more."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import gc
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import get_ident
 from typing import ClassVar
 from weakref import WeakSet
 
@@ -92,6 +95,57 @@ def test_outputs_are_the_callers_own() -> None:
     assert [each.max() for each in first] == [1, 2]
     assert [each.max() for each in second] == [5, 10]
     assert run(images.double())[0].dtype == torch.float64
+
+
+def test_two_networks_in_two_threads() -> None:
+    """Each is recorded alone and as it asked for, and the settings of the process come back."""
+    recording: list[int] = []
+    seen: set[tuple[str, str]] = set()
+
+    class Slow(Repeated):
+        def record(self, work) -> None:
+            recording.append(get_ident())
+            time.sleep(0.01)
+            assert len(recording) == 1
+            super().record(work)
+            recording.clear()
+
+    def network(precision: str) -> Captured:
+        def net(x: torch.Tensor) -> torch.Tensor:
+            if get_ident() in recording:
+                seen.add((precision, _precisions()[0]))
+            return x + 1
+
+        given = dict(device=torch.device("cpu"), dtype=torch.float32, layout=torch.channels_last)
+        settings = partial(float32_as, precision)
+        return Captured(net, **given, settings=settings, make_graph=Slow)  # type: ignore[arg-type]
+
+    before = _precisions()
+    networks = [network(each) for each in ("ieee", "tf32")]
+    with ThreadPoolExecutor(2) as threads:
+        for i in range(MOST):
+            images = torch.zeros(1, 1, 1, 1 + i)
+            assert [each.max() for each in threads.map(lambda run: run(images), networks)] == [1, 1]  # noqa: B023
+    assert seen == {("ieee", "ieee"), ("tf32", "tf32")}
+    assert _precisions() == before
+
+
+def test_settings_come_back_in_any_order() -> None:
+    """Those of two threads need not end as they began."""
+    before = _precisions()
+    first, second = float32_as("ieee"), float32_as("tf32")
+    first.__enter__()
+    second.__enter__()
+    assert _precisions() == ["tf32", "tf32"]
+    first.__exit__(None, None, None)
+    assert _precisions() == ["tf32", "tf32"]
+    second.__exit__(None, None, None)
+    assert _precisions() == before
+
+
+def _precisions() -> list[str]:
+    places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    return [place.fp32_precision for place in places]
 
 
 def test_what_a_gpu_has_is_refused_on_a_cpu() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..capture import CudaGraph, Graph
+from ..capture import ALONE, CudaGraph, Graph
 from .devices import current
 from .memory import weight_bytes
 
@@ -31,7 +31,9 @@ class Captured:
 
     ``net`` gets images of type ``dtype`` in the order ``layout`` on ``device``, copied there once.
     Outputs have the type of the images, and are the caller's own. ``settings`` makes what is in
-    force while the network runs. Calls wait for one another. To be called in inference mode.
+    force, in the whole process, while the network runs or is recorded, of which there is one at a
+    time. Calls wait for one another. To be called in inference mode; while a shape comes the first
+    time, no other thread may call ``torch.cuda.synchronize``, which ends a recording.
     """
 
     def __init__(
@@ -58,10 +60,11 @@ class Captured:
         self._stream: Any = None
 
     def __call__(self, images: Tensor) -> Any:
-        with self._lock, self._in_turn(), self.settings():
+        with self._lock, self._in_turn():
             recorded = self._recorded(tuple(images.shape))
             if recorded is None:
-                return _own(self.net(self._inputs(images)), images.dtype)
+                with ALONE, self.settings():
+                    return _own(self.net(self._inputs(images)), images.dtype)
             recorded.images.copy_(images)
             recorded.graph.replay()
             return _own(recorded.outputs, images.dtype)
@@ -85,7 +88,8 @@ class Captured:
             images = torch.zeros(shape, dtype=self.dtype, device=self.device).contiguous(
                 memory_format=self.layout
             )
-            found = self._held[shape] = _Recorded(self.net, images, self.make_graph())
+            with ALONE, self.settings():
+                found = self._held[shape] = _Recorded(self.net, images, self.make_graph())
         if found is not None:
             found.last = self._calls
             self._held.move_to_end(shape)
@@ -103,7 +107,8 @@ class Captured:
         if len(since) <= PATIENCE or self._held[oldest].last > since.pop(0):
             return False
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # it may still be running
+            # It may still be running, in turn; not for the device, which others may record on.
+            torch.cuda.current_stream(self.device).synchronize()
         del self._held[oldest], self._waiting[shape]
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -55,20 +56,37 @@ def has_bfloat16(kind: str = "cpu") -> bool:
     return known and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+_ASKED: dict[object, list[str]] = {}
+"""what is in force of float32, the latest last; first what was before all of them"""
+_LOCK = threading.Lock()
+
+
 @contextmanager
 def float32_as(precision: str) -> Iterator[None]:
     """Convolutions and products of float32 on NVIDIA GPUs, in the whole process meanwhile, as
-    ``ieee`` or ``tf32``: cuDNN's are TF32 by default."""
+    ``ieee`` or ``tf32``: cuDNN's are TF32 by default. Of several threads the last that asked has
+    it; what was before comes back when none asks any more."""
     convs = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     places: tuple[Any, ...] = (torch.backends.cuda.matmul, convs)
-    before = [place.fp32_precision for place in places]
-    for place in places:
-        place.fp32_precision = precision
+
+    def take() -> None:
+        for place, value in zip(places, list(_ASKED.values())[-1], strict=True):
+            place.fp32_precision = value
+
+    who = object()
+    with _LOCK:
+        if not _ASKED:
+            _ASKED["before"] = [place.fp32_precision for place in places]
+        _ASKED[who] = [precision] * len(places)
+        take()
     try:
         yield
     finally:
-        for place, value in zip(places, before, strict=True):
-            place.fp32_precision = value
+        with _LOCK:
+            del _ASKED[who]
+            take()
+            if len(_ASKED) == 1:
+                _ASKED.clear()
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:

@@ -14,7 +14,8 @@ from resnet_variants.deploy import passes
 LAST = torch.channels_last
 
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# The last of several, which is not the current one
+DEVICE = f"cuda:{torch.cuda.device_count() - 1}" if torch.cuda.is_available() else "cpu"
 
 
 def check(name: str, *args: Any, **given: Any) -> None:
@@ -42,13 +43,16 @@ def operands(n: int, c: int, h: int, w: int) -> list[dict[str, Tensor | None]]:
             (torch.randn(c), torch.rand(1, c, 1, 1), torch.randn(1, c, 1, 1)),
             (None, torch.rand(n, c, h, w), None),
             (None, None, whole[:, :, :1].expand(n, c, h, w)),
+            (None, torch.rand(n, 1, w, h).mT, None),
         )
     ]
 
 
 def finish() -> None:
-    for (n, c, h, w), last in itertools.product(((3, 20, 5, 7), (2, 300, 3, 2)), (True, False)):
+    sizes = (3, 20, 5, 7), (2, 300, 3, 2), (2, 12, 4, 1)
+    for (n, c, h, w), last in itertools.product(sizes, (True, False)):
         x = torch.randn(n, c, h, w)
+        x[0, 0, 0, 0] = float("nan")
         x = x.contiguous(memory_format=LAST) if last else x
         for i, given in enumerate(operands(n, c, h, w)):
             act = ("none", "relu", "sigmoid", "swish")[i % 4]

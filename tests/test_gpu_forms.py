@@ -158,6 +158,7 @@ def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch
         return made.form
 
     assert times(NCHW=1.0) == "NCHW"
+    assert Use(x).key() != Use(x.to("meta")).key()  # another device may be of another kind
     assert times(NCHW=8.99) == "fused"  # not clearly
     assert times(fused=None, NCHW=None, plain=2.0) == "plain"
 

@@ -50,7 +50,8 @@ class Use:
         """What its time depends on."""
         parts = [None if t is None else tuple(t.shape) for t in (self.entry, self.gate, self.other)]
         float32 = torch.backends.cuda.matmul.fp32_precision
-        return (tuple(self.x.shape), self.x.dtype, float32, self.last, *parts, self.act)
+        x = self.x
+        return (x.device, tuple(x.shape), x.dtype, float32, self.last, *parts, self.act)
 
 
 class Geometry(NamedTuple):

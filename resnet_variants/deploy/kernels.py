@@ -20,7 +20,7 @@ from torch import Tensor
 @triton.jit
 def _activated(y, ACT: tl.constexpr):
     if ACT == "relu":
-        y = tl.maximum(y, 0.0)
+        y = tl.where(y < 0.0, 0.0, y)  # a number that is none stays so, as torch has it
     elif ACT == "sigmoid":
         y = tl.sigmoid(y)
     elif ACT == "swish":
@@ -132,8 +132,7 @@ def _window(
             at = ((n * in_height + down) * in_width + right)[:, None] * columns + col
             if MAXIMUM:
                 a = tl.load(x + at, inside, float("-inf")).to(tl.float32)
-                # A number that is none stays so, as torch has it.
-                y = tl.where((a > y) | (a != a), a, y)
+                y = tl.where((a > y) | (a != a), a, y)  # as above
             else:
                 a = tl.load(x + at, inside, 0.0).to(tl.float32)
                 w = tl.load(weight + (i * KERNEL + j) * columns + col, col < columns, 0.0)
@@ -158,7 +157,7 @@ def _steps(operand: Tensor | None, like: torch.Size, last: bool) -> tuple[int, i
     if operand is None:
         return 0, 0, 0
     n, c, h, w = operand.expand(like).stride()
-    if like[2] > 1 and h != w * like[3]:
+    if min(like[2:]) > 1 and h != w * like[3]:
         raise ValueError(f"positions of strides {h} and {w} do not lie in one row")
     position = w if like[3] > 1 else h
     return (n, position, c) if last else (n, c, position)
@@ -171,7 +170,7 @@ def _one_row(operand: Tensor | None, like: torch.Size) -> Tensor | None:
     if operand.shape[2:] != like[2:]:
         operand = operand.expand(*operand.shape[:2], *like[2:])
     _, _, h, w = operand.stride()
-    return operand if like[2] == 1 or h == w * like[3] else operand.contiguous()
+    return operand if min(like[2:]) == 1 or h == w * like[3] else operand.contiguous()
 
 
 def _block(columns: int, size: int = 2048) -> tuple[int, int]:
@@ -197,10 +196,11 @@ def finish(x, *, bias=None, gate=None, other=None, scale=1.0, act="none") -> Ten
     out = torch.empty_like(x)
     tall, wide = _block(columns)
     grid = (triton.cdiv(rows, tall), triton.cdiv(columns, wide))
-    _finish[grid](
-        x, out, *(x if each is None else each for each in operands), float(scale),
-        rows, columns, rows_of_image, *steps, **flags, ACT=act, ROWS=tall, COLUMNS=wide,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):  # Triton launches on the current device
+        _finish[grid](
+            x, out, *(x if each is None else each for each in operands), float(scale),
+            rows, columns, rows_of_image, *steps, **flags, ACT=act, ROWS=tall, COLUMNS=wide,
+        )  # fmt: skip
     return out
 
 
@@ -223,15 +223,16 @@ def pointwise(
     if x.dtype == torch.float32 and torch.backends.cuda.matmul.fp32_precision == "tf32":
         precision = "tf32"
     grid = (triton.cdiv(rows, tall) * triton.cdiv(columns, wide),)
-    _pointwise[grid](
-        x, weight, x if entry is None else entry.expand(n, depth, 1, 1).contiguous(), out,
-        *(x if each is None else each for each in operands), float(scale),
-        rows, columns, height * width, depth, width, in_width, in_height * in_width, stride,
-        *steps, STRIDED=stride > 1, HAS_ENTRY=entry is not None, **flags, ACT=act,
-        PRECISION=precision,
-        ROWS=tall, COLUMNS=wide, DEPTH=deep,
-        num_warps=8 if tall * wide > 128 * 64 else 4,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):  # Triton launches on the current device
+        _pointwise[grid](
+            x, weight, x if entry is None else entry.expand(n, depth, 1, 1).contiguous(), out,
+            *(x if each is None else each for each in operands), float(scale),
+            rows, columns, height * width, depth, width, in_width, in_height * in_width, stride,
+            *steps, STRIDED=stride > 1, HAS_ENTRY=entry is not None, **flags, ACT=act,
+            PRECISION=precision,
+            ROWS=tall, COLUMNS=wide, DEPTH=deep,
+            num_warps=8 if tall * wide > 128 * 64 else 4,
+        )  # fmt: skip
     return out
 
 
@@ -247,12 +248,13 @@ def _windows(
     rows = n * height * width
     tall, wide = _block(columns, 1024)
     grid = (triton.cdiv(rows, tall), triton.cdiv(columns, wide))
-    _window[grid](
-        x, x if weight is None else weight, x if bias is None else bias, out,
-        rows, columns, height, width, in_height, in_width,
-        KERNEL=kernel, STRIDE=stride, PADDING=padding, DILATION=dilation,
-        MAXIMUM=weight is None, HAS_BIAS=bias is not None, ACT=act, ROWS=tall, COLUMNS=wide,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):  # Triton launches on the current device
+        _window[grid](
+            x, x if weight is None else weight, x if bias is None else bias, out,
+            rows, columns, height, width, in_height, in_width,
+            KERNEL=kernel, STRIDE=stride, PADDING=padding, DILATION=dilation,
+            MAXIMUM=weight is None, HAS_BIAS=bias is not None, ACT=act, ROWS=tall, COLUMNS=wide,
+        )  # fmt: skip
     return out
 
 

@@ -85,14 +85,10 @@ def _fits(value: Any, kind: Any) -> bool:
     origin = get_origin(kind) or kind
     if kind is Any:
         return True
-    if kind is None or kind is types.NoneType:
-        return value is None
     if origin is tuple:
         return isinstance(value, (tuple, list, range)) or (
             isinstance(value, np.ndarray) and value.ndim == 1
         )
-    if origin is collections.abc.Mapping:
-        return isinstance(value, Mapping)
     if origin is collections.abc.Callable:
         return callable(value) and not isinstance(value, nn.Module)
     if kind is float:
@@ -158,7 +154,6 @@ _MANY = {int: "whole numbers", float: "numbers", str: "names"}
 
 def _words(kind: Any) -> str:
     origin = get_origin(kind) or kind
-    known = _WORDS.get(types.NoneType if kind is None else origin)
     if origin is tuple and (inner := [each for each in get_args(kind) if each is not Ellipsis]):
         return f"a tuple of {' or '.join(dict.fromkeys(_MANY.get(i, 'values') for i in inner))}"
-    return known or str(getattr(origin, "__name__", kind))
+    return _WORDS.get(origin) or str(getattr(origin, "__name__", kind))

@@ -43,7 +43,6 @@ class Head(nn.Module):
         self.drop = nn.Dropout(drop_rate)
         self.in_channels = in_channels
         self.global_pool = global_pool
-        self.fc: nn.Module = nn.Identity()
         self.reset(num_classes, global_pool)
 
     def reset(self, num_classes: int, global_pool: str | None = None) -> None:

@@ -22,6 +22,7 @@ from .export import FORMATS, Run
 from .export.formats import example_images, openvino_core
 from .network import Network
 from .network.folding import summed
+from .network.inputs import check_images
 from .storage import several
 
 
@@ -70,6 +71,10 @@ def quantize(
     if model.out_indices is not None or not model.num_classes:
         raise ValueError("Agreement is over classes: quantize a network with a classifier.")
     batches = [calibration] if isinstance(calibration, Tensor) else list(calibration)
+    for batch in batches:
+        check_images(batch, model.config.in_chans, "calibration")
+    if images is not None:
+        check_images(images, model.config.in_chans, "images")
     if not sum(len(batch) for batch in batches):
         raise ValueError("calibration holds no image.")
     name = formats[path.suffix]

@@ -14,6 +14,7 @@ from resnet_variants.deploy.branches import MergedBranches
 from resnet_variants.deploy.cpu import PackedConv, WinogradConv, _forms
 from resnet_variants.deploy.devices import DEVICES, has_bfloat16
 from resnet_variants.deploy.memory import resident
+from resnet_variants.deploy.optimize import _difference
 from resnet_variants.deploy.race import race
 from resnet_variants.deploy.units import ShuffledStage
 from resnet_variants.export.formats import openvino_core
@@ -288,11 +289,20 @@ def test_refused_precisions() -> None:
         ({"precision": "int8"}, "needs calibration"),
         ({"precision": "bfloat16", "backend": "onnxruntime"}, "'openvino' and .*'torch' have it"),
         ({"backend": "torch", "max_difference": 0.0}, "Nothing stays within max_difference"),
+        ({"example": images[:0]}, "example holds no image"),
+        ({"example": images.numpy()}, "example: .*not ndarray"),
+        ({"calibration": [images]}, "calibration: .*not list; .*torch.cat of batches"),
+        ({"calibration": images[:, :1]}, "calibration: Expected 3 channels"),
     ):
-        with pytest.raises(ValueError, match=message):
-            optimize_for_inference(model, images, **arguments)
+        with pytest.raises((TypeError, ValueError), match=message):
+            optimize_for_inference(model, **{"example": images} | arguments)
     with pytest.raises(ValueError, match=r"not torch.float64: call .float\(\)"):
         optimize_for_inference(model.double(), images.double())
+
+
+def test_a_level_that_is_no_number_stays_within_no_difference() -> None:
+    good, bad = torch.ones(2), torch.tensor([1.0, float("nan")])
+    assert not _difference([good, bad], [good, good]) <= 1e9
 
 
 def test_the_fastest_by_the_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

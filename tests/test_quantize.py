@@ -76,5 +76,7 @@ def test_what_cannot_be_quantised(tmp_path: Path) -> None:
         quantize(small("CIFAR ResNet", num_classes=0), crops(), tmp_path / "int8.onnx")
     with pytest.raises(ValueError, match="Images of 74x80 are too small.*from 75x75"):
         quantize(small("Inception-ResNet"), torch.zeros(1, 3, 74, 80), tmp_path / "int8.onnx")
+    with pytest.raises(TypeError, match="calibration: .*not list"):  # as loaders give them
+        quantize(small("CIFAR ResNet"), [[crops(), crops()]], tmp_path / "int8.onnx")
     with pytest.raises(ValueError, match="no image"):
         quantize(small("CIFAR ResNet"), [], tmp_path / "int8.onnx")

@@ -19,22 +19,32 @@ from ..checkpoints.files import read_checkpoint, shown, write_checkpoint
 from ..checkpoints.models import DEPLOYED
 from ..checkpoints.preprocessing import class_names, transforms_for
 from ..config import NetworkConfig, config_from_dict
+from ..network.inputs import check_images, check_size
 from .backends import BACKENDS, FromFiles, Run, cannot_be_saved
 from .report import DeployReport, report_from_dict
 
 if TYPE_CHECKING:
     from torchvision.transforms.v2 import Compose
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Deployed:
     """A network ready to run: called like the network, for any batch and image size."""
 
     def __init__(
-        self, run: Run, report: DeployReport, config: NetworkConfig, weights: Weights | None = None
+        self,
+        run: Run,
+        report: DeployReport,
+        config: NetworkConfig,
+        weights: Weights | None = None,
+        *,
+        min_size: int,
     ) -> None:
         self._run = run
+        self._places = ("cpu", *BACKENDS[report.backend].devices)
+        self.min_size = min_size
+        """pixels of the smallest side of an image that it takes"""
         self.report = report
         self.config = config
         """of the network that it was made from"""
@@ -42,6 +52,20 @@ class Deployed:
         """the published or own weights that are in it: preprocessing, names of classes"""
 
     def __call__(self, images: Tensor) -> Any:
+        """The network's outputs for images (N, C, H, W), float32. Raises TypeError and ValueError
+        for others, in every back end alike: of some of theirs nobody hears."""
+        check_images(images, self.config.in_chans)
+        check_size(images, self.min_size)
+        if images.dtype != torch.float32:
+            raise TypeError(
+                f"A deployed network takes float32 images, not {images.dtype}: images.float(). "
+                f"What it computes in, {self.report.precision}, was chosen when it was made."
+            )
+        if images.device.type not in self._places or images.layout != torch.strided:
+            raise ValueError(
+                f"Expected dense images on {' or '.join(dict.fromkeys(self._places))}, not "
+                f"{images.layout} on {images.device}."
+            )
         with torch.inference_mode():
             return self._run(images)
 
@@ -81,6 +105,7 @@ class Deployed:
             "machine": _machine(),
             "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
             "single": self._run.single,
+            "min_size": self.min_size,
             "report": self.report.to_dict(),
             "config": self.config.to_dict(),
             "weights": weights and weights.to_dict(),
@@ -124,7 +149,7 @@ def load_deployed(path: str | os.PathLike[str], *, allow_code: bool = False) -> 
         report = report_from_dict(about["report"])
         config = config_from_dict(about["config"])
         weights = about["weights"] and weights_from_dict(about["weights"])
-        single, machine = bool(about["single"]), about["machine"]
+        single, machine, least = bool(about["single"]), about["machine"], int(about["min_size"])
     except Exception as error:
         raise BrokenFileError(f"{name} is broken: {error}.") from error
     backend = BACKENDS[report.backend]
@@ -142,7 +167,7 @@ def load_deployed(path: str | os.PathLike[str], *, allow_code: bool = False) -> 
         raise
     except Exception as error:
         raise BrokenFileError(f"{name} cannot be read by {report.backend}: {error}") from error
-    return Deployed(FromFiles(folder, outputs, single), report, config, weights)
+    return Deployed(FromFiles(folder, outputs, single), report, config, weights, min_size=least)
 
 
 def _check_code(name: str, backend: str, machine: dict[str, str], allow_code: bool) -> None:

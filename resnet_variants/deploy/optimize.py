@@ -12,7 +12,8 @@ from torch import Tensor
 from ..checkpoints.models import weights_of
 from ..choices import check_choice
 from ..network import Network
-from .backends import BACKENDS, Run, cannot_be_saved
+from ..network.inputs import check_images
+from .backends import BACKENDS, FromFiles, Run, cannot_be_saved
 from .deployed import Deployed
 from .devices import (
     DEVICES,
@@ -72,6 +73,11 @@ def optimize_for_inference(
     """
     check_choice("backend", backend, ("auto", *BACKENDS))
     check_choice("precision", precision, (*PRECISIONS, "auto"))
+    for name, images in (("example", example), ("calibration", calibration)):
+        if images is not None:
+            check_images(images, model.config.in_chans, name)
+            if not len(images):
+                raise ValueError(f"{name} holds no image.")
     device = check_device(model, example)
     check_precision(precision, device)
     _check(model, example, rounds)
@@ -124,7 +130,9 @@ def optimize_for_inference(
         weights_mib=None if weights is None else weights / 2**20,
         memory_mib=None if weights is None or more is None else (weights + more) / 2**20,
     )
-    return Deployed(runs[best], report, model.config, weights_of(model))
+    run = runs[best]
+    least = model.min_export_size if isinstance(run, FromFiles) else model.min_size
+    return Deployed(run, report, model.config, weights_of(model), min_size=least)
 
 
 def _check(model: Network, example: Tensor, rounds: int) -> None:
@@ -185,7 +193,8 @@ def _outputs(run: Run, example: Tensor) -> Any:
 
 def _difference(found: Any, expected: Any) -> float:
     pairs = zip(_list(found), _list(expected), strict=True)
-    return max(((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item() for a, b in pairs)
+    each = [(a - b).abs().max() / b.abs().max().clamp_min(1e-12) for a, b in pairs]
+    return torch.stack(each).max().item()  # which is no number where one is none
 
 
 def _list(outputs: Any) -> list[Tensor]:

@@ -10,19 +10,21 @@ from ..blocks.layers import FrozenBatchNorm2d
 from .features import FeatureLevel
 
 
-def check_images(x: Tensor, chans: int) -> None:
-    """Raises TypeError or ValueError for what is no batch of images of so many channels."""
+def check_images(x: Tensor, chans: int, name: str = "") -> None:
+    """Raises TypeError or ValueError for what is no batch of images of so many channels. Of an
+    argument that is not the network's own input, the error begins with its ``name``."""
+    name = name and f"{name}: "
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(_wrong_type(x))
+        raise TypeError(name + _wrong_type(x))
     if x.ndim != 4:
         raise ValueError(
-            f"Expected a batch of images (N, {chans}, H, W), not {tuple(x.shape)}."
+            f"{name}Expected a batch of images (N, {chans}, H, W), not {tuple(x.shape)}."
             + (" For one image: image.unsqueeze(0)." if x.ndim == 3 else "")
         )
     if x.shape[1] != chans:
         hint = " The channels come second: x.permute(0, 3, 1, 2)." * (x.shape[3] == chans)
         raise ValueError(
-            f"Expected {chans} channels, (N, {chans}, H, W), not {tuple(x.shape)}.{hint}"
+            f"{name}Expected {chans} channels, (N, {chans}, H, W), not {tuple(x.shape)}.{hint}"
             f" For other images: create_model(..., in_chans={x.shape[1]})."
         )
 
@@ -64,9 +66,13 @@ def check_single(x: Tensor, network: nn.Module, last: FeatureLevel, min_size: in
 
 def _wrong_type(x: object) -> str:
     if not isinstance(x, Tensor):
+        remedy = {
+            "ndarray": "torch.from_numpy(images) makes one",
+            "list": "torch.stack(images) makes one of a list of images, torch.cat of batches",
+        }.get(type(x).__name__, "of a PIL image transforms_for(network)(image)[None] makes one")
         return (
-            f"Expected a batch of images as a tensor (N, C, H, W), not {type(x).__name__}; of a "
-            "PIL image transforms_for(network)(image)[None] makes one."
+            "Expected a batch of images as a tensor (N, C, H, W), not "
+            f"{type(x).__name__}; {remedy}."
         )
     remedy = (
         "divide by 255 and normalise, images / 255 (transforms_for(network) does both)"

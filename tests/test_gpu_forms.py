@@ -6,6 +6,7 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -161,6 +162,31 @@ def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch
     assert Use(x).key() != Use(x.to("meta")).key()  # another device may be of another kind
     assert times(NCHW=8.99) == "fused"  # not clearly
     assert times(fused=None, NCHW=None, plain=2.0) == "plain"
+
+
+@pytest.mark.parametrize("last", [True, False], ids=["channels_last", "NCHW"])
+def test_grids_stay_within_cudas_bounds(last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On maps of 8192 x 8192, which are not made here."""
+    pytest.importorskip("triton")
+    from resnet_variants.deploy import kernels
+
+    grids: list[tuple[int, ...]] = []
+
+    class Noted:
+        def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+            grids.append(grid)
+            return lambda *args, **given: None
+
+    for name in ("_finish", "_pointwise", "_window"):
+        monkeypatch.setattr(kernels, name, Noted())
+    x = torch.empty(1, 16, 8192, 8192, device="meta")
+    x = x.contiguous(memory_format=LAST) if last else x
+    kernels.finish(x, act="relu")
+    kernels.pointwise(x, torch.empty(64, 16, device="meta"))
+    kernels.max_pool(x, 3, stride=2, padding=1, ceil_mode=False)
+    assert len(grids) == 3
+    for first, *others in grids:
+        assert first < 2**31 and max(others, default=1) < 2**16
 
 
 @pytest.mark.skipif(

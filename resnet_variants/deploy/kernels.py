@@ -34,6 +34,7 @@ def _finished(
     bias_q, bias_col, gate_n, gate_q, gate_col, other_n, other_q, other_col,
     HAS_BIAS: tl.constexpr, HAS_GATE: tl.constexpr, HAS_OTHER: tl.constexpr, ACT: tl.constexpr,
 ):  # fmt: skip
+    q, col = q.to(tl.int64), col.to(tl.int64)  # an image's places may be more than 2**31
     if HAS_BIAS:
         y += tl.load(bias + q * bias_q + col * bias_col, inside, 0.0).to(tl.float32)
     if HAS_GATE:
@@ -54,8 +55,10 @@ def _finish(
     HAS_BIAS: tl.constexpr, HAS_GATE: tl.constexpr, HAS_OTHER: tl.constexpr, ACT: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
-    col = (tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS))[None, :]
+    # A grid's second dimension is short of what large maps take.
+    blocks = tl.cdiv(columns, COLUMNS)
+    row = (tl.program_id(0) // blocks * ROWS + tl.arange(0, ROWS))[:, None]
+    col = (tl.program_id(0) % blocks * COLUMNS + tl.arange(0, COLUMNS))[None, :]
     inside = (row < rows) & (col < columns)
     n = (row // rows_of_image).to(tl.int64)
     q = row % rows_of_image
@@ -195,7 +198,7 @@ def finish(x, *, bias=None, gate=None, other=None, scale=1.0, act="none") -> Ten
     operands, steps, flags = _operands(bias, gate, other, shape, last)
     out = torch.empty_like(x)
     tall, wide = _block(columns)
-    grid = (triton.cdiv(rows, tall), triton.cdiv(columns, wide))
+    grid = (triton.cdiv(rows, tall) * triton.cdiv(columns, wide),)
     with torch.cuda.device_of(x):  # Triton launches on the current device
         _finish[grid](
             x, out, *(x if each is None else each for each in operands), float(scale),

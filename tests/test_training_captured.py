@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from resnet_variants.training.captured import (
 )
 from resnet_variants.training.data import load_data
 from resnet_variants.training.engine import make_accelerator
+from resnet_variants.training.learner import Learner
 from resnet_variants.training.loop import resolve
 from resnet_variants.training.optim import make_optimizer
 from resnet_variants.training.optimizers import OPTIMIZERS
@@ -96,6 +98,29 @@ def test_replayed_steps_go_on_where_they_stopped(monkeypatch, tmp_path: Path) ->
     parts = train(tiny(), recipe, tmp_path / "parts", progress=False)
     assert scores(whole) == scores(parts)
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "adamw"])
+def test_captured_steps_go_on_on_another_device(name: str) -> None:
+    """What a GPU needs of an optimiser (which a CPU refuses) stays with it, and comes anew."""
+    recipe = short(optimizer=name, lr=1e-3)
+    data = load_data(recipe)
+    first, second = (
+        Trainer(resolve(tiny(), recipe, data), recipe, data, make_accelerator(recipe))
+        for _ in range(2)
+    )
+    first.try_step()
+    state = copy.deepcopy(first.state())
+    for group in state["optimizer"]["param_groups"]:
+        group |= {"capturable": True, "lr": torch.tensor(group["lr"])}
+    Learner.take_up(second, state)
+    second.step = first.step
+    for each in (first, second):
+        each.try_step()
+    assert equal(first.weights(), second.weights())
+    assert capturable(second.optimizer, torch.device("meta"))
+    steps = [values["step"].device.type for values in second.optimizer.state.values()]
+    assert set(steps) == {"meta"}
 
 
 @pytest.mark.parametrize(("changes", "reason"), [

@@ -159,6 +159,9 @@ def capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:
         # Adam has both: one kernel, and without the other torch refuses to record it.
         group.update({key: True for key in ("fused", "capturable") if key in group})
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
+    for values in optimizer.state.values():
+        if "step" in values:  # on the host, where plain steps were taken before
+            values["step"] = values["step"].to(device)
     return True
 
 

@@ -30,6 +30,8 @@ from .recipe import Recipe
 from .start import Start, fill
 
 _LOG = logging.getLogger(__name__)
+_OF_MACHINE = ("lr", "fused", "foreach", "capturable")
+"""of a group of the optimiser: a rate may lie on a device, and is set before each step"""
 
 
 class Learner:
@@ -142,6 +144,11 @@ class Learner:
     def take_up(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` gave."""
         options = StateDictOptions(full_state_dict=True)
+        # How a step is computed is this machine's affair, not that of the one that wrote the state.
+        own = [
+            {name: group[name] for name in _OF_MACHINE if name in group}
+            for group in self.optimizer.param_groups
+        ]
         set_state_dict(
             self.network,
             self.optimizer,
@@ -149,6 +156,8 @@ class Learner:
             optim_state_dict=state["optimizer"],
             options=options,
         )
+        for group, values in zip(self.optimizer.param_groups, own, strict=True):
+            group.update(values)
         if self.ema is not None:
             set_model_state_dict(self.ema.module, state["ema"], options=options)
             self.ema.n_averaged.copy_(state["averaged"])

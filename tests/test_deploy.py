@@ -271,7 +271,17 @@ def test_precisions_by_name_and_within_a_bound() -> None:
         assert deployed.report.precision == precision
         assert deployed.report.emulated == (precision == "bfloat16" and not has_bfloat16())
         assert 1e-4 < deployed.report.max_difference < 0.1  # neither float32 nor broken
-        assert deployed(images[:3]).dtype == torch.float32
+        logits = deployed(images[:3])
+        assert logits.dtype == torch.float32
+        half = images[:3].bfloat16()
+        if precision == "bfloat16":  # images in what it computes in are taken, too
+            found = deployed(half)
+            assert found.dtype == torch.bfloat16 and torch.equal(found.float(), logits)
+        else:
+            with pytest.raises(TypeError, match="takes images in float32, not torch.bfloat16"):
+                deployed(half)
+        with pytest.raises(TypeError, match=f"{precision}, was chosen when it was made"):
+            deployed(half.half())
     exact = optimize_for_inference(
         model, images, "torch", precision="auto", max_difference=1e-5, rounds=1
     ).report

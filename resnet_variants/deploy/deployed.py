@@ -42,6 +42,7 @@ class Deployed:
         min_size: int,
     ) -> None:
         self._run = run
+        self._types = ["float32", *{"float16", "bfloat16"} & {report.precision}]
         self._places = ("cpu", *BACKENDS[report.backend].devices)
         self.min_size = min_size
         """pixels of the smallest side of an image that it takes"""
@@ -52,14 +53,16 @@ class Deployed:
         """the published or own weights that are in it: preprocessing, names of classes"""
 
     def __call__(self, images: Tensor) -> Any:
-        """The network's outputs for images (N, C, H, W), float32. Raises TypeError and ValueError
-        for others, in every back end alike: of some of theirs nobody hears."""
+        """The network's outputs for images (N, C, H, W), in their type: float32, or the half
+        precision that it computes in. Raises TypeError and ValueError for others, in every back
+        end alike: of some of theirs nobody hears."""
         check_images(images, self.config.in_chans)
         check_size(images, self.min_size)
-        if images.dtype != torch.float32:
+        if str(images.dtype).removeprefix("torch.") not in self._types:
             raise TypeError(
-                f"A deployed network takes float32 images, not {images.dtype}: images.float(). "
-                f"What it computes in, {self.report.precision}, was chosen when it was made."
+                f"This network takes images in {' or '.join(self._types)}, not {images.dtype}: "
+                f"images.float(). What it computes in, {self.report.precision}, was chosen when it "
+                "was made."
             )
         if images.device.type not in self._places or images.layout != torch.strided:
             raise ValueError(

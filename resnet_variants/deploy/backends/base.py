@@ -15,9 +15,10 @@ from ...choices import Registry
 from ...network import Network
 
 Run = Callable[[Tensor], Any]
-"""float32 images (N, C, H, W) of any batch and size to what the network gives, in float32"""
+"""images (N, C, H, W) of any batch and size, in float32 or the half precision that it was prepared
+for, to what the network gives, in their type"""
 Outputs = Callable[[Tensor], list[Tensor]]
-"""the same, but always a list"""
+"""the same, but always a list, and float32 alone"""
 Prepare = Callable[[Network, Tensor, str, Tensor | None], dict[str, Run]]
 Load = Callable[[Path, str], Outputs]
 """(folder, precision)"""
@@ -78,7 +79,8 @@ class FromFiles:
         """whether the network gives one tensor, not a list"""
 
     def __call__(self, images: Tensor) -> Any:
-        found = self._outputs(images.contiguous())
+        outputs = self._outputs(images.float().contiguous())
+        found = [each.to(images.dtype) for each in outputs]
         return found[0] if self.single else found
 
     def files(self) -> dict[str, bytes]:

@@ -194,17 +194,14 @@ class Network(nn.Module):
         self._check(x)
         wanted = resolve_indices(indices, len(self._levels))
         last = max(wanted, default=-1)
-        maps: dict[int, Tensor] = {}
-        level = 0
         stop_early = stop_early or intermediates_only
 
-        steps = self._steps()
-        for run, is_level in steps:
+        maps: list[Tensor] = []
+        for run, is_level in self._steps():
             x = run(x)
             if is_level:
-                maps[level] = x
-                level += 1
-            if stop_early and level > last:
+                maps.append(x)
+            if stop_early and len(maps) > last:
                 break
         features = [maps[i] for i in wanted]
         if intermediates_only:

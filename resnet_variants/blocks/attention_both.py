@@ -66,9 +66,8 @@ class CBAM(Gate):
         bias: bool = True,
         norm_layer: NormFactory = nn.BatchNorm2d,
     ) -> None:
-        super().__init__()
+        super().__init__(gate=nn.Identity())
         check_choice("cbam: order", order, self.ORDERS)
-        self.gate = nn.Identity()
         self.order = order.split("_")
         if "channel" in self.order:
             self.channel = _Channels(channels, reduction, bias=bias)
@@ -104,11 +103,10 @@ class BAM(Gate):
         combine: str = "product",
         norm_layer: NormFactory = nn.BatchNorm2d,
     ) -> None:
-        super().__init__()
+        super().__init__(gate=nn.Identity())
         check_choice("bam: combine", combine, ("product", "sum"))
         hidden = reduced(channels, reduction)
         self.combine = combine
-        self.gate = nn.Identity()
         self.fc1 = excitation_linear(channels, hidden)
         self.norm = norm_layer(hidden)
         self.act = nn.ReLU(inplace=True)
@@ -145,8 +143,7 @@ class Triplet(Gate):
         *,
         norm_layer: NormFactory = nn.BatchNorm2d,
     ) -> None:
-        super().__init__()
-        self.gate = nn.Identity()
+        super().__init__(gate=nn.Identity())
         self.places = _Map(kernel_size, norm_layer=norm_layer)
         self.columns = _Map(kernel_size, norm_layer=norm_layer)
         self.rows = _Map(kernel_size, norm_layer=norm_layer)

@@ -178,9 +178,8 @@ class GCT(Gate):
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
-        super().__init__()
+        super().__init__(gate=nn.Identity())
         self.eps = eps
-        self.gate = nn.Identity()
         self.alpha = nn.Parameter(torch.empty(channels))
         self.gamma = nn.Parameter(torch.empty(channels))
         self.beta = nn.Parameter(torch.empty(channels))

@@ -28,9 +28,8 @@ class CoordinateAttention(Gate):
         least: int = 8,
         norm_layer: NormFactory = nn.BatchNorm2d,
     ) -> None:
-        super().__init__()
+        super().__init__(gate=nn.Identity())
         hidden = reduced(channels, reduction, least)
-        self.gate = nn.Identity()
         self.conv1 = conv2d(channels, hidden, 1)
         self.norm = norm_layer(hidden)
         self.act = nn.Hardswish(inplace=True)
@@ -65,12 +64,11 @@ class ELA(Gate):
         groups: int | None = None,
         norm_groups: int = 16,
     ) -> None:
-        super().__init__()
+        super().__init__(gate=nn.Identity())
         groups = channels if groups is None else groups
         check_odd("ela: kernel_size", kernel_size)
         if groups < 1 or channels % groups:
             raise ValueError(f"ela: {channels} channels do not divide into {groups} groups.")
-        self.gate = nn.Identity()
         self.conv = nn.Conv1d(
             channels, channels, kernel_size, padding=kernel_size // 2, groups=groups, bias=False
         )
@@ -148,9 +146,8 @@ class LSK(Gate):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(gate=nn.Identity())
         half = max(channels // 2, 1)
-        self.gate = nn.Identity()
         self.near = conv2d(channels, channels, 5, padding=2, groups=channels)
         self.far = conv2d(channels, channels, 7, padding=9, dilation=3, groups=channels)
         self.near_reduce = conv2d(channels, half, 1)

@@ -78,14 +78,15 @@ def check_odd(name: str, size: int) -> None:
 class Gate(nn.Module):
     """A gate that says what it multiplies with: subclasses give ``weights(x)``.
 
-    The split lets a residual unit fuse the gate with the shortcut's addition. ``self.gate`` is
-    the module that makes the weights last (a sigmoid), so a hook on it sees them. ``self.ends``
-    names the layers whose zeros make the gate a constant, where that is not the last one.
+    The split lets a residual unit fuse the gate with the shortcut's addition. ``gate`` is the
+    module that makes the weights last (a sigmoid; ``nn.Identity`` behind weights that are made
+    otherwise), so a hook on it sees them. ``self.ends`` names the layers whose zeros make the gate
+    a constant, where that is not the last one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, gate: nn.Module | None = None) -> None:
         super().__init__()
-        self.gate: nn.Module = nn.Sigmoid()
+        self.gate = gate or nn.Sigmoid()
 
     def weights(self, x: Tensor) -> Tensor:
         """What ``x`` is multiplied with: broadcasts to (N, C, H, W)."""

@@ -91,9 +91,6 @@ class ResidualInception(ResidualUnit):
     def hidden(self, x: Tensor) -> Tensor:
         return self.mixed(x)
 
-    def last_conv(self) -> ConvNormAct:
-        return self.expand
-
     def zero_init_last(self) -> None:
         if self.expand.conv.bias is None:
             super().zero_init_last()

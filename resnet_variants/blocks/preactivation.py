@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from .drop_path import DropPath
 from .layers import ActFactory, ConvNormAct, NormFactory
 from .residual import add_residual
-from .shortcuts import Projection
+from .shortcuts import make_shortcut
 
 
 class PreActivation(nn.Sequential):
@@ -42,12 +42,8 @@ class PreActUnit(nn.Module):
     ) -> None:
         super().__init__()
         self.before = PreActivation(in_channels, norm=norm, act=act)
-        self.projects = stride > 1 or in_channels != out_channels
-        self.shortcut: nn.Module = (
-            Projection(in_channels, out_channels, stride=stride, norm=None)
-            if self.projects
-            else nn.Identity()
-        )
+        self.shortcut = make_shortcut("conv", in_channels, out_channels, stride=stride, norm=None)
+        self.projects = not isinstance(self.shortcut, nn.Identity)
         self.conv1 = ConvNormAct(in_channels, mid_channels, norm=norm, act=act)
         self.conv2 = ConvNormAct(mid_channels, mid_channels, 3, stride=stride, norm=norm, act=act)
         self.conv3 = ConvNormAct(mid_channels, out_channels, bias=False, norm=None, act=None)

@@ -89,6 +89,7 @@ class ResidualUnit(nn.Module):
         # Registered as they run: others' tools (grad-cam's FullGrad) take that for the order.
         for name, part in parts:
             setattr(self, name, part)
+        self._last = [*branch][-1]
         self.attention_at = attention_at if attention is not None else None
 
     def hidden(self, x: Tensor) -> Tensor:
@@ -96,8 +97,9 @@ class ResidualUnit(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define hidden(x)")
 
     def last_conv(self) -> nn.Module:
-        """The branch's last convolution, with its normalisation."""
-        raise NotImplementedError(f"{type(self).__name__} must define last_conv()")
+        """The branch's last convolution, with its normalisation: the last of its parts."""
+        last: nn.Module = getattr(self, self._last)
+        return last
 
     def branch(self, x: Tensor) -> Tensor:
         """The residual branch without what follows its last normalisation."""
@@ -141,9 +143,6 @@ class BasicUnit(ResidualUnit):
     def hidden(self, x: Tensor) -> Tensor:
         return self._gated("inner", self.conv1(x))
 
-    def last_conv(self) -> nn.Module:
-        return self.conv2
-
 
 class Bottleneck(ResidualUnit):
     """1x1 to the width, the ``conv`` part, 1x1 to the output.
@@ -180,6 +179,3 @@ class Bottleneck(ResidualUnit):
     def hidden(self, x: Tensor) -> Tensor:
         x = self.pool_before(self.conv1(x))
         return self._gated("inner", self.pool_after(self.conv2(x)))
-
-    def last_conv(self) -> nn.Module:
-        return self.conv3

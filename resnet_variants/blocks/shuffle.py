@@ -191,9 +191,6 @@ class ShuffleUnit(ResidualUnit):
     def hidden(self, x: Tensor) -> Tensor:
         return self.shuffle_after(self.conv2(self.shuffle_before(self.conv1(x))))
 
-    def last_conv(self) -> nn.Module:
-        return self.conv3
-
     def take(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What goes past the branch, and what goes into it."""
         if self.projection is not None:

@@ -6,6 +6,7 @@ It may use ``blocks``, ``config`` and ``network``. Begin with ``resnet.py``, a c
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -100,12 +101,9 @@ def build_on(
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"dtype must be a floating-point type of torch, not {dtype!r}.")
     try:
-        device = None if device is None else torch.device(device)
+        place = contextlib.nullcontext() if device is None else torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be one of torch's, not {device!r}: {error}") from None
-    if device is None:
-        model = build(config)
-    else:
-        with torch.device(device):
-            model = build(config)
+    with place:
+        model: Network = build(config)
     return model.to(dtype) if dtype is not None else model

@@ -112,10 +112,6 @@ class InceptionResNetConfig(InceptionConfig):
     scales: tuple[float, float, float] = (0.17, 0.10, 0.20)
     """what each resolution's residual branches are multiplied with"""
 
-    @property
-    def stage_count(self) -> int:
-        return len(self.layers)
-
 
 @register_builder(BNInceptionConfig)
 def build_bn_inception(config: BNInceptionConfig) -> Network:

@@ -36,6 +36,7 @@ class RANConfig(StemmedConfig):
     """A Residual Attention Network. The gate is on the residual units of the trunk."""
 
     builder: ClassVar[str] = "ran"
+    stage_field: ClassVar[str] = "widths"
     undilatable: ClassVar[str] = "the masks pool their way through the network's resolutions"
 
     modules: tuple[int, ...] = bounded((1, 1, 1), least=0, most=MOST_UNITS)
@@ -75,10 +76,6 @@ class RANConfig(StemmedConfig):
                 f"unit='resnext': half of each of widths={self.widths} must divide into "
                 f"groups={self.groups}."
             )
-
-    @property
-    def stage_count(self) -> int:
-        return len(self.widths)
 
     @property
     def own_stem_width(self) -> int:

@@ -124,6 +124,7 @@ class AnyNetConfig(_GroupedConfig):
     """An AnyNet: depth, width, bottleneck ratio and group width of each stage are free."""
 
     builder: ClassVar[str] = "anynet"
+    stage_field: ClassVar[str] = "depths"
 
     depths: tuple[int, ...] = bounded((2, 6, 15, 2), least=1, most=MOST_UNITS)
     """units of each stage"""
@@ -135,7 +136,7 @@ class AnyNetConfig(_GroupedConfig):
     """channels of a group of the 3x3, or one such for each stage"""
 
     def _check_shapes(self) -> None:
-        self._check_widths(self.widths, "depths")
+        self._check_widths(self.widths)
         for _, width, ratio, group_width in self._stages:
             _check_ratio(ratio)
             mid = int(width * ratio)
@@ -146,10 +147,6 @@ class AnyNetConfig(_GroupedConfig):
                     f"3x3: they do not divide into groups of group_width={group_width}. "
                     f"Near: width {fit} with group_width={group}."
                 )
-
-    @property
-    def stage_count(self) -> int:
-        return len(self.depths)
 
     @property
     def _stages(self) -> list[tuple[int, int, float, int]]:
@@ -194,6 +191,10 @@ class RegNetConfig(_GroupedConfig):
     def _check_shapes(self) -> None:
         _check_ratio(self.bottleneck_ratio)
         regnet_widths(self.depth, self.w_0, self.w_a, self.w_m)
+
+    @property
+    def stage_count(self) -> int:
+        return len(self.stage_shapes)
 
     @property
     def stage_shapes(self) -> tuple[StageShape, ...]:

@@ -85,10 +85,6 @@ class ResidualConfig(StemmedConfig):
         raise NotImplementedError(f"{type(self).__name__} must define stage_shapes")
 
     @property
-    def stage_count(self) -> int:
-        return len(self.stage_shapes)
-
-    @property
     def own_stem_width(self) -> int:
         return STEMS[self.stem].width or self.stage_shapes[0].out
 

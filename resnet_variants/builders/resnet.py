@@ -77,7 +77,7 @@ class ResNetConfig(ResidualConfig):
             )
 
     def _check_shapes(self) -> None:
-        self._check_widths(self.stage_widths, "layers")
+        self._check_widths(self.stage_widths)
 
     @property
     def stage_widths(self) -> tuple[int, ...]:

@@ -34,11 +34,7 @@ class ShuffleNetConfig(StemmedConfig):
     """stride of the first stage; the 50- and 164-layer networks have 1, as ResNets"""
 
     def _check_shapes(self) -> None:
-        self._check_widths(self.stage_widths, "layers")
-
-    @property
-    def stage_count(self) -> int:
-        return len(self.layers)
+        self._check_widths(self.stage_widths)
 
     @property
     def stage_widths(self) -> tuple[int, ...]:

@@ -29,6 +29,8 @@ class StagedConfig(NetworkConfig):
 
     undilatable: ClassVar[str] = ""
     """why a family's stages cannot be dilated, where they cannot"""
+    stage_field: ClassVar[str] = "layers"
+    """the field that has a number for each stage"""
 
     attention: str | GateFactory | tuple[str | GateFactory | None, ...] | None = None
     """gate: a registered name, a module class, None, or one of these for each stage"""
@@ -57,16 +59,16 @@ class StagedConfig(NetworkConfig):
     def _check_shapes(self) -> None:
         """Refuse values from which no stages can be made."""
 
-    def _check_widths(self, widths: tuple[int, ...], depths: str) -> None:
-        """Refuse another number of widths than the field ``depths`` has of stages."""
-        stages: tuple[int, ...] = getattr(self, depths)
-        if len(widths) != len(stages):
-            raise ValueError(f"widths={widths} for the {len(stages)} stages of {depths}={stages}.")
+    def _check_widths(self, widths: tuple[int, ...]) -> None:
+        """Refuse another number of widths than there are stages."""
+        name, depths = self.stage_field, getattr(self, self.stage_field)
+        if len(widths) != len(depths):
+            raise ValueError(f"widths={widths} for the {len(depths)} stages of {name}={depths}.")
 
     @property
     def stage_count(self) -> int:
         """How many stages there are."""
-        raise NotImplementedError(f"{type(self).__name__} must define stage_count")
+        return len(getattr(self, self.stage_field))
 
     @property
     def has_attention(self) -> bool:

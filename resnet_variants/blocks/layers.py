@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +14,14 @@ from typing import Any, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
+from torch.nn.modules.utils import _pair
 
 from ..choices import Registry, unknown
 from ..fields import arguments_of, checked
 
 NormFactory = Callable[[int], nn.Module]
 ActFactory = Callable[[], nn.Module]
+T = TypeVar("T")
 
 MOST_PARAMETERS = 2**33
 LARGE = 2**26
@@ -42,15 +45,19 @@ _size: ContextVar[_Size | None] = ContextVar("size", default=None)
 
 
 @contextlib.contextmanager
-def bounded_size(count_all: Callable[[], None] | None = None) -> Iterator[None]:
-    """Refuse, by TooLargeError, the layer with which a network becomes too large, before it takes
-    memory. ``count_all``, called once where a network turns out to be large, makes all of it
-    without memory, so that one too large is refused there."""
-    token = _size.set(_Size(count_all))
+def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _size.reset(token)
+        variable.reset(token)
+
+
+def bounded_size(count_all: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+    """Refuse, by TooLargeError, the layer with which a network becomes too large, before it takes
+    memory. ``count_all``, called once where a network turns out to be large, makes all of it
+    without memory, so that one too large is refused there."""
+    return _set(_size, _Size(count_all))
 
 
 def _count(parameters: int) -> None:
@@ -71,22 +78,13 @@ def _count(parameters: int) -> None:
 _initialise: ContextVar[bool] = ContextVar("initialise", default=True)
 
 
-@contextlib.contextmanager
-def skip_init() -> Iterator[None]:
+def skip_init() -> AbstractContextManager[None]:
     """Leave the weights of layers made inside uninitialised, for a checkpoint to fill."""
-    token = _initialise.set(False)
-    try:
-        yield
-    finally:
-        _initialise.reset(token)
+    return _set(_initialise, False)
 
 
-def _he_normal(weight: Tensor) -> None:
-    nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
-
-
-def _normal(weight: Tensor) -> None:
-    nn.init.normal_(weight, std=0.01)
+_he_normal = partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu")
+_normal = partial(nn.init.normal_, std=0.01)
 
 
 class _Conv2d(nn.Conv2d):
@@ -104,7 +102,7 @@ def conv2d(
 ) -> nn.Conv2d:
     """A plain ``torch.nn.Conv2d`` that is initialised once, He-normal over its outputs (He et
     al. 2015), bias zero."""
-    height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+    height, width = _pair(kernel_size)
     _count(in_channels * out_channels * height * width // args.get("groups", 1))
     return _initialised(_Conv2d(in_channels, out_channels, kernel_size, **args), _he_normal)
 
@@ -124,7 +122,7 @@ def excitation_linear(in_features: int, out_features: int, *, bias: bool = True)
 L = TypeVar("L", nn.Conv2d, nn.Linear)
 
 
-def _initialised(layer: L, draw: Callable[[Tensor], None]) -> L:
+def _initialised(layer: L, draw: Callable[[Tensor], object]) -> L:
     # Others' tools look layers up by their exact type: what leaves here is torch's own class.
     layer.__class__ = type(layer).__base__  # type: ignore[assignment]
     layer.draw = draw  # type: ignore[assignment]
@@ -319,10 +317,8 @@ class ConvNormAct(nn.Module):
     ) -> None:
         super().__init__()
         if padding is None:
-            if isinstance(kernel_size, tuple):
-                padding = (dilation * (kernel_size[0] // 2), dilation * (kernel_size[1] // 2))
-            else:
-                padding = dilation * (kernel_size // 2)
+            height, width = _pair(kernel_size)
+            padding = (dilation * (height // 2), dilation * (width // 2))
         self.conv = conv2d(
             in_channels,
             out_channels,

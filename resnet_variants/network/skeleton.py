@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Self
 
 import torch
@@ -292,7 +291,4 @@ def _once(unit: nn.Module) -> Any:
             for norm, (momentum, count) in zip(norms, kept, strict=True):
                 norm.momentum, norm.num_batches_tracked = momentum, count
 
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return contextlib.nullcontext(), recomputing()
-
-    return contexts
+    return lambda: (contextlib.nullcontext(), recomputing())

@@ -221,7 +221,13 @@ def test_threads_and_shapes_on_a_gpu() -> None:
         stream.synchronize()
         return found
 
+    def held() -> int:
+        """Without what cuBLAS keeps for each thread and stream, which graphs do without."""
+        torch._C._cuda_clearCublasWorkspaces()
+        torch.cuda.empty_cache()
+        return torch.cuda.memory_allocated()
+
     _check_threads(on_stream, model, 1_000, "cuda")
-    before = torch.cuda.memory_allocated()
+    before = held()
     _check_threads(on_stream, model, 9_000, "cuda")
-    assert torch.cuda.memory_allocated() < before + 2**24
+    assert held() < before + 2**24

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..capture import ALONE, CudaGraph, Graph
+from ..capture import ALONE, CudaGraph, Graph, Pool
 from .devices import current
 from .memory import weight_bytes
 
@@ -49,7 +49,8 @@ class Captured:
         self.net, self.device, self.dtype, self.layout = net, device, dtype, layout
         self.settings = settings
         if make_graph is None:
-            pool = torch.cuda.graph_pool_handle()
+            with current(device):
+                pool = Pool()
             self.make_graph: Callable[[], Graph] = lambda: CudaGraph(pool)
         else:
             self.make_graph = make_graph

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..capture import CudaGraph, Graph
+from ..capture import CudaGraph, Graph, NotRecordedError
 from .images import Batch, EpochBatches
 from .recipe import Recipe
 from .resident import ResidentImages
@@ -121,7 +121,10 @@ class Replayed(nn.Module):
 
 
 def captured_step(trainer: Training, images: object) -> CapturedStep | None:
-    """The trainer's step as a CUDA graph, or None, with the reason in the log."""
+    """The trainer's step as a CUDA graph, or None, with the reason in the log.
+
+    Raises ValueError for a network whose step cannot be recorded.
+    """
     reason = why_not(trainer, images)
     if reason is None and not capturable(trainer.optimizer, trainer.device):
         reason = f"{type(trainer.optimizer).__name__} is not one of those that can be"
@@ -130,7 +133,10 @@ def captured_step(trainer: Training, images: object) -> CapturedStep | None:
             _LOG.info("steps are not captured as a graph: %s", reason)
         return None
     assert isinstance(images, ResidentImages)
-    return CapturedStep(trainer, images, CudaGraph)
+    try:
+        return CapturedStep(trainer, images, CudaGraph)
+    except NotRecordedError as error:
+        raise ValueError(f"{error}. With capture=False each step is computed anew.") from error
 
 
 def why_not(trainer: Training, images: object) -> str | None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_variants import create_model
+from resnet_variants.builders import build
 from resnet_variants.comparison import Trial, run_trial
 from resnet_variants.training import Recipe, engine, load_data, loop, train
-from resnet_variants.training.engine import averaged, make_accelerator
+from resnet_variants.training.engine import Average, make_accelerator
 from resnet_variants.training.loop import probe, resolve
 from resnet_variants.training.trainer import Trainer
 
@@ -166,7 +168,7 @@ def test_the_largest_of_growing_images_is_tried(monkeypatch: pytest.MonkeyPatch)
 def test_averaged_weights() -> None:
     """(1 + t) / (10 + t) of the old, 0.9 at most, statistics too; the average is tested."""
     trainer = _trainer(short(ema=0.9))
-    average = averaged(trainer.network, 0.9)
+    average = Average(trainer.network, 0.9)
     batches = iter(list(trainer.loader))
     wanted = None
     for t in range(3):
@@ -187,6 +189,25 @@ def test_averaged_weights() -> None:
     fast = trainer.test()
     trainer.ema = None
     assert trainer.test() != fast
+
+
+def test_an_average_waits_for_no_device() -> None:
+    """Nothing moves between the CPU, which counts, and a device."""
+
+    class Noted(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            done.append(func.name())
+            return func(*args, **(kwargs or {}))
+
+    done: list[str] = []
+    network = build(tiny()).to("meta")
+    average = Average(network, 0.9)
+    with Noted():
+        for _ in range(2):
+            average.update_parameters(network)
+    assert "aten::_foreach_lerp_.Scalar" in done
+    assert not {"aten::_to_copy", "aten::copy_"} & {*done}
+    assert average.n_averaged == 2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from resnet_variants import build, initialise
 from resnet_variants.training import PRESETS, Recipe, load_data, train
 from resnet_variants.training.augment import training_size
 from resnet_variants.training.criterion import make_loss
-from resnet_variants.training.engine import averaged
+from resnet_variants.training.engine import Average
 from resnet_variants.training.images import REPEAT, EpochBatches
 from resnet_variants.training.optim import learning_rate, make_optimizer
 
@@ -138,7 +138,7 @@ def test_an_average_that_starts_after_the_warm_up() -> None:
     """As torchvision's: until then it is the weights, then a plain moving average."""
     network = build(tiny())
     initialise(network, 0)
-    average = averaged(network, 0.9, rises=False)
+    average = Average(network, 0.9, rises=False)
     parameter, mean = network.head.fc.bias, average.module.head.fc.bias
     with torch.no_grad():
         for value in (1.0, 2.0):

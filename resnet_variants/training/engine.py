@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.distributed.tensor import DTensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from ..blocks.layers import FrozenBatchNorm2d
 from .recipe import Recipe
@@ -143,23 +143,37 @@ def shard(network: nn.Module, accelerator: Accelerator) -> nn.Module:
     return network
 
 
-def averaged(network: nn.Module, decay: float, *, rises: bool = True) -> AveragedModel:
+class Average(AveragedModel):
     """A copy of the network whose weights and statistics follow it, as a moving average.
 
     The decay ``rises`` with the step t to ``decay``, as (1 + t) / (10 + t): start values, of which
     a constant one would keep a share for 1 / (1 - decay) steps, are forgotten at once.
     """
 
-    def local(tensors: Any) -> list[Tensor]:
-        return [t.to_local() if isinstance(t, DTensor) else t for t in tensors]
+    def __init__(self, network: nn.Module, decay: float, *, rises: bool = True) -> None:
+        super().__init__(network, use_buffers=True)
+        self.decay, self.rises = decay, rises
 
-    def of_shards(averages: Any, values: Any, count: Any) -> None:
-        done = int(model.n_averaged)  # counted on the CPU; ``count`` would wait for a GPU
-        rate = min(decay, (1 + done) / (10 + done)) if rises else decay
-        get_ema_multi_avg_fn(rate)(local(averages), local(values), count)
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Follow the network after a step. (torch's own waits for the device in each.)"""
+        done = int(self.n_averaged)  # counted on the CPU
+        rate = min(self.decay, (1 + done) / (10 + done)) if self.rises else self.decay
+        pairs = [*zip(_local(self.module), _local(model), strict=True)]
+        # Counts of batches are no mean of any.
+        means = [pair for pair in pairs if done and pair[0].is_floating_point()]
+        copies = [pair for pair in pairs if not (done and pair[0].is_floating_point())]
+        if means:
+            torch._foreach_lerp_([a for a, _ in means], [b for _, b in means], 1 - rate)
+        if copies:
+            torch._foreach_copy_([a for a, _ in copies], [b for _, b in copies])
+        self.n_averaged += 1
 
-    model = AveragedModel(network, multi_avg_fn=of_shards, use_buffers=True)
-    return model
+
+def _local(network: nn.Module) -> list[Tensor]:
+    """Parameters and buffers, or this process's parts of them."""
+    tensors = (each.detach() for each in (*network.parameters(), *network.buffers()))
+    return [each.to_local() if isinstance(each, DTensor) else each for each in tensors]
 
 
 def on_all(values: dict[Any, Any]) -> dict[Any, Any]:

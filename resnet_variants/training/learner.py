@@ -23,7 +23,7 @@ from .augment import Normalise, batch_mix
 from .batched import Mixing
 from .criterion import make_loss
 from .data import Data
-from .engine import averaged, distribute, shard
+from .engine import Average, distribute, shard
 from .images import Batch
 from .optim import make_optimizer
 from .recipe import Recipe
@@ -61,7 +61,7 @@ class Learner:
         self.network = network
         self.ema = None
         if recipe.ema:
-            self.ema = averaged(network, recipe.ema, rises=recipe.ema_start == "rise")
+            self.ema = Average(network, recipe.ema, rises=recipe.ema_start == "rise")
             if recipe.sharding == "fsdp":
                 shard(self.ema.module, accelerator)
         self.model = distribute(network, accelerator, recipe)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,11 +101,19 @@ def _check_forms(geometry: str, device: str, dtype: torch.dtype, bound: float) -
             for name, form in FORMS.items():
                 if form.takes(Geometry.of(conv), use):
                     weights = Weights(conv.weight, conv.bias, *Geometry.of(conv)[3:])
-                    found = form.run(form.prepare(weights), use)
+                    torch.full_like(other, math.nan)  # freed: no form reads what memory held
+                    try:
+                        found = form.run(form.prepare(weights), use)
+                    except Exception as error:
+                        # What a library or a card has not is not chosen, either.
+                        lacks = "unable to find an engine|out of resource"
+                        assert device == "cuda" and re.search(lacks, str(error)), name
+                        continue
                     off = (found - expected).abs().max() / expected.abs().max()
                     assert off < bound, f"{name}: {off:.1e}"
                     tried.add(name)
-    assert {"fused", "plain"} < tried or geometry == "3x3"
+    assert "plain" in tried
+    assert device == "cuda" or {"fused", "plain"} < tried or geometry == "3x3"
 
 
 @pytest.mark.parametrize("gate", ["se", "se_var1", "se_var3", "eca", "eca_ns", "ssa", "salient"])
@@ -142,7 +152,7 @@ def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch
     conv = nn.Conv2d(64, 64, 3, padding=1, groups=8)
     x = torch.randn(1, 64, 8, 8).contiguous(memory_format=LAST)
 
-    def times(**seconds: float | None) -> str:
+    def times(measure: bool = True, **seconds: float | None) -> str:
         of = {FORMS[name.replace("_", " ")].run: time for name, time in seconds.items()}
 
         def measured(call, device):
@@ -153,7 +163,7 @@ def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(gpu, "seconds", measured)
         monkeypatch.setattr(gpu, "_KNOWN", {})
-        made = GpuConv(conv, "relu")
+        made = GpuConv(conv, "relu", measure=measure)
         with torch.inference_mode():
             assert _close(made(x), conv(x).relu())
         return made.form
@@ -162,6 +172,8 @@ def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch
     assert Use(x).key() != Use(x.to("meta")).key()  # another device may be of another kind
     assert times(NCHW=8.99) == "fused"  # not clearly
     assert times(fused=None, NCHW=None, plain=2.0) == "plain"
+    assert times(measure=False, NCHW=1.0) == "fused"
+    assert times(measure=False, NCHW=1.0, fused=None) == "plain"
 
 
 @pytest.mark.parametrize("last", [True, False], ids=["channels_last", "NCHW"])

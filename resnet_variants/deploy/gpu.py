@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ _KNOWN: dict[tuple[Any, ...], str] = {}
 
 class GpuConv(Fast):
     """A convolution with what follows it, in one of ``FORMS``: chosen at its first use, by
-    measuring with what it is given there (``measure=False``: the first that takes it)."""
+    measuring with what it is given there (``measure=False``: the first that can be had)."""
 
     weight: Tensor
     bias: Tensor | None
@@ -80,25 +80,33 @@ class GpuConv(Fast):
 
     def _fastest(self, use: Use) -> str:
         able = [name for name, form in FORMS.items() if form.takes(self.geometry, use)]
-        if not self.measure or len(able) == 1:
+        if len(able) == 1:
             return able[0]
+        if not self.measure:
+            return next(self._times(able, use))[0]
         key = (self.geometry, *use.key())
         if key not in _KNOWN:
-            _KNOWN[key] = self._race(able, use)
+            times = dict(self._times(able, use))
+            first, best = next(iter(times)), min(times, key=times.__getitem__)
+            _KNOWN[key] = best if times[best] < CLEARLY * times[first] else first
         return _KNOWN[key]
 
-    def _race(self, names: list[str], use: Use) -> str:
-        times: dict[str, float] = {}
+    def _times(self, names: list[str], use: Use) -> Iterator[tuple[str, float]]:
+        """Of each form that can be had here. Raises RuntimeError where none can."""
+        missing: Exception | None = None
+        had = False
         for name in names:
             weights, run = self._prepared(name), FORMS[name].run
             try:
-                times[name] = seconds(lambda: run(weights, use), use.x.device)  # noqa: B023
+                taken = seconds(lambda: run(weights, use), use.x.device)  # noqa: B023
             except Exception as error:  # a library or a compiler that lacks this case
+                missing = error.with_traceback(None)  # which holds memory
                 _LOG.warning("%s: form %r cannot be had here: %s", self.geometry, name, error)
-        if not times:
-            raise RuntimeError(f"{self.geometry} runs in none of the forms {', '.join(names)}.")
-        first, best = next(iter(times)), min(times, key=times.__getitem__)
-        return best if times[best] < CLEARLY * times[first] else first
+                continue
+            had = True
+            yield name, taken
+        if not had:
+            raise RuntimeError(f"{self.geometry} runs in none of its forms.") from missing
 
 
 def seconds(call: Callable[[], Any], device: torch.device) -> float:

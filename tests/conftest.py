@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Read when a GPU is first used, by whichever test: some ask for determinism later.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     config.addinivalue_line("markers", "ability(name): a column of docs/matrix.md")
     config.pluginmanager.register(Matrix(config.getoption("--matrix")), "matrix")
     config.pluginmanager.register(Versions(config.getoption("--versions")), "versions")

@@ -125,7 +125,7 @@ def compare(
         out: folder of the comparison
         processes: how many train at once, on a GPU each where there are several
         at_once: runs that take turns in each process, step by step, to fill a large GPU with small
-            networks; the results are those of one after another
+            networks; the results are those of one after another, but for speeds and a GPU's memory
         preset: recipe to start from, digits (with weights finetune) if none is named; they are
             in docs/comparison.md
         recipe: YAML file to start from

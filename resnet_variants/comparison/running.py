@@ -49,8 +49,9 @@ def run_trial(
     The same call goes on where an interrupted one stopped, and runs only what is new when
     networks or seeds were added. Several processes may work on one folder; ``processes`` starts
     as many, on a GPU each where there are several. ``at_once`` runs take turns in each process,
-    step by step, so that small networks fill a large GPU: each gives what it gives alone. A run
-    that fails is written down and reported, and tried again by the next call; the others go on.
+    step by step, so that small networks fill a large GPU: each gives what it gives alone, but for
+    speeds and, on a GPU, training memory, which are those beside the others. A run that fails is
+    written down and reported, and tried again by the next call; the others go on.
 
     ``callbacks`` gives those of a run, as ``train`` takes them, by the name of its row, its seed
     and its folder; several processes need a function that can be pickled. Of finished runs none

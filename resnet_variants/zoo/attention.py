@@ -12,7 +12,6 @@ SALIENT = "Salient-Net, 2019"
 SE8 = B.replace(attention="se", attention_args={"divisor": 8})
 # The authors' own networks, trained in Caffe: the stem's pooling rounds up, unpadded.
 SE_CAFFE = A.replace(attention="se", stem_pool="max_ceil")
-ECA = B.replace(attention="eca")
 
 SENET154 = grouped(152, 64, 4) | {"stem": "deep64", "shortcut_kernel": 3, "reduce_first": 2}
 NEXTS = ((50, 32, 4), (101, 32, 4))
@@ -53,7 +52,7 @@ ENTRIES = [
     *table("SE-ResNet", HU, SE8, depths("seresnet{}", 18, 34, 50, 101, 152)),
     *table("SE-ResNeXt", HU, SE8, SE_NEXTS),
     *table("SE (authors)", HU, SE_CAFFE, SE_AUTHORS),
-    *table("ECA-Net", WANG, ECA, ECA_AUTHORS),
+    *table("ECA-Net", WANG, B.replace(attention="eca"), ECA_AUTHORS),
     # timm's: the kernel by the paper's formula
     *table("ECA-Net", WANG, D.replace(attention="eca"), depths("ecaresnet{}d", 50, 101)),
     *table("SE-Var", WANG, B, SE_VARS),

@@ -21,10 +21,8 @@ SK_NETS = {
 }
 # The authors' own networks, trained in Caffe: the stem's pooling rounds up, unpadded, and the
 # second stage of SKNet-101 leaves out the attention's least width.
-SK_AUTHORS = {
-    "legacy_sknet26": D26,
-    "legacy_sknet50": D50,
-    "legacy_sknet101": D101 | {"conv_args": ({}, {"min_width": 16}, {}, {})},
+SK_AUTHORS = depths("legacy_sknet{}", 26, 50) | {
+    "legacy_sknet101": D101 | {"conv_args": ({}, {"min_width": 16}, {}, {})}
 }
 SK_CIFAR = {
     "sknet20_cifar": CIFAR20 | {"groups": 1, "base_width": 64},
@@ -48,7 +46,6 @@ RES2NETS = series(
     _res2net,
     ((50, 18, 4), (50, 26, 4), (50, 48, 2), (50, 14, 8), (50, 26, 6), (50, 26, 8), (101, 26, 4)),
 )
-RES2NEXTS: dict[str, Row] = {"res2next50 res2next50_4s": {"groups": 8, "base_width": 4}}
 RES2NEXTS_CIFAR = series(
     "res2next29_{}c{}w_{}s_cifar", _res2next29, ((6, 24, 4), (8, 25, 4), (6, 24, 6))
 )
@@ -56,7 +53,6 @@ RES2NETS_CIFAR = {
     "res2net20_40w_4s_cifar": CIFAR20 | {"base_width": 40},
     "res2net50_26w_4s_cifar": CIFAR,
 }
-RES2NET_V1B = RES2NET.replace(stem="deep", shortcut="avg")
 RES2NETS_V1B: dict[str, Row] = {
     "res2net50_v1b res2net50d res2net50_v1b_26w_4s": D50,
     "res2net101_v1b res2net101d res2net101_v1b_26w_4s": D101,
@@ -84,7 +80,6 @@ def _splat(radix: int, cardinality: int, width: int) -> Row:
     return {"conv_args": {"radix": radix}, "groups": cardinality, "base_width": width}
 
 
-FAST = RESNEST.replace(stride_with="avg_before")
 FASTS = series(
     "resnest50_fast_{}s{}x{}d",
     _splat,
@@ -103,13 +98,13 @@ ENTRIES = [
     *table("SK-Net (authors)", LI, SK.replace(stem_pool="max_ceil"), SK_AUTHORS),
     *table("SK-Net", LI, SK, SK_CIFAR),
     *table("Res2Net", GAO, RES2NET, RES2NETS),
-    *table("Res2NeXt", GAO, RES2NET, RES2NEXTS),
-    *table("Res2Net v1b", GAO, RES2NET_V1B, RES2NETS_V1B),
+    *table("Res2NeXt", GAO, RES2NET, {"res2next50 res2next50_4s": {"groups": 8, "base_width": 4}}),
+    *table("Res2Net v1b", GAO, RES2NET.replace(stem="deep", shortcut="avg"), RES2NETS_V1B),
     *table("SE-Res2Net", GAO, SE_RES2NET, {"seres2net50_26w_4s": _res2net(50, 26, 4)}),
     *table("Res2NeXt", GAO, RES2NET, RES2NEXTS_CIFAR),
     *table("Res2Net", GAO, RES2NET, RES2NETS_CIFAR),
     *table("ResNeSt", ZHANG, RESNEST, RESNESTS),
-    *table("ResNeSt-fast", ZHANG, FAST, FASTS),
+    *table("ResNeSt-fast", ZHANG, RESNEST.replace(stride_with="avg_before"), FASTS),
     *table("ResNeSt", ZHANG, RESNEST, RESNESTS_CIFAR),
     *table("SCNet", LIU, SC, depths("scnet{}", 50, 101)),
     *table("SCNet", LIU, SC_V1D, SC_V1DS),

@@ -19,18 +19,16 @@ FAMILY = "Gates"
 # The side of the map whose frequencies are meant, as in the authors' released networks
 SIDES = tuple({"size": size} for size in (56, 28, 14, 7))
 
-CBAM = B.replace(attention="cbam")
 BAM = B.replace(attention="bam", attention_at="between")
 FCA = B.replace(attention="fca", attention_args=SIDES)
 SIMAM = B.replace(attention="simam", attention_args={"eps": 0.1})  # the authors' on ImageNet
-TRIPLET = B.replace(attention="triplet")
 
 ENTRIES = [
-    *table(FAMILY, WOO, CBAM, depths("cbam_resnet{}", 18, 34, 50, 101, 152)),
+    *table(FAMILY, WOO, B.replace(attention="cbam"), depths("cbam_resnet{}", 18, 34, 50, 101, 152)),
     *table(FAMILY, PARK, BAM, depths("bam_resnet{}", 18, 34, 50, 101, 152)),
     *table(FAMILY, QIN, FCA, depths("fcaresnet{}", 34, 50, 101, 152)),
     *table(FAMILY, CAO, B.replace(attention="gc"), {"gcnet_resnet50": D50}),
-    *table(FAMILY, MISRA, TRIPLET, depths("triplet_resnet{}", 18, 50, 101)),
+    *table(FAMILY, MISRA, B.replace(attention="triplet"), depths("triplet_resnet{}", 18, 50, 101)),
     *table(FAMILY, YANG, SIMAM, depths("simam_resnet{}", 18, 34, 50, 101)),
     *table(FAMILY, LI, B.replace(attention="sge"), depths("sge_resnet{}", 50, 101)),
     *table(FAMILY, ZHANG, B.replace(attention="shuffle"), depths("sa_resnet{}", 50, 101)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -111,13 +113,10 @@ class BAM(Gate):
         self.norm = norm_layer(hidden)
         self.act = nn.ReLU(inplace=True)
         self.fc2 = excitation_linear(hidden, channels)
-        layers: list[nn.Module] = [conv2d(channels, hidden, 1), norm_layer(hidden), nn.ReLU(True)]
-        for _ in range(2):
-            layers += [
-                conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation),
-                norm_layer(hidden),
-                nn.ReLU(inplace=True),
-            ]
+        around = partial(conv2d, hidden, hidden, 3, padding=dilation, dilation=dilation)
+        layers: list[nn.Module] = []
+        for conv in (conv2d(channels, hidden, 1), around(), around()):
+            layers += [conv, norm_layer(hidden), nn.ReLU(inplace=True)]
         self.map = nn.Sequential(*layers, conv2d(hidden, 1, 1))
 
     def weights(self, x: Tensor) -> Tensor:

@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from ..choices import check_choice
 from .attention import SE
 from .gates import Gate, deviation, over, register_attention
-from .layers import (
-    NormFactory,
-    conv2d,
-    excitation_linear,
-    largest_divisor,
-    reset_parameters,
-)
+from .layers import NormFactory, conv2d, excitation_linear, largest_divisor, reset_parameters
 
 # The frequencies (of 7 x 7) by their accuracy alone, best first (FcaNet, Figure 4 and code)
 # fmt: off
@@ -265,8 +259,7 @@ class GE(Gate):
                 ]
         if kind == "theta_plus":
             hidden = reduced(channels, reduction)
-            layers += [conv2d(channels, hidden, 1), nn.ReLU(inplace=True)]
-            layers += [conv2d(hidden, channels, 1)]
+            layers += [conv2d(channels, hidden, 1), nn.ReLU(True), conv2d(hidden, channels, 1)]
         self.gather = nn.Sequential(*layers)
         self.local = extent is not None
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import ConvNormAct, at_most
+from .layers import ConvNormAct, at_most, is_exported
 from .residual import ResidualUnit, Slots
 
 
@@ -59,9 +59,8 @@ class Enlarge(nn.Module):
         self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
-        # torch 2.11 answers that it exports when it compiles, too.
-        if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
-            return x  # an exported network starts at Network.min_export_size, where all fits
+        if is_exported():
+            return x  # such a network starts at Network.min_export_size, where all fits
         below = self.least - at_most(x.shape[2], self.least)
         right = self.least - at_most(x.shape[3], self.least)
         return F.pad(x, (0, right, 0, below), value=self.value)

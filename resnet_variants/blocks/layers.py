@@ -150,6 +150,11 @@ def is_traced(x: Tensor) -> bool:
     return isinstance(x, Proxy) or torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def is_exported() -> bool:
+    """Whether a graph is made to be exported, which torch 2.11 says of what it compiles, too."""
+    return torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
+
+
 def at_most(side: int, most: int) -> Any:
     """The smaller one, also where a graph is made and sizes are symbols or tensors."""
     if torch.compiler.is_dynamo_compiling():  # torch 2.11's takes no sym_min of numbers
@@ -247,7 +252,6 @@ def act_factory(act: str | Callable[[], nn.Module]) -> ActFactory:
 
 def _check_makes(kind: str, name: object, make: Callable[..., Any], *args: Any) -> None:
     """Refuse what does not make a module of ``args``."""
-    why: object = f"it makes a {type(make).__name__}"
     try:
         with torch.device("meta"):
             made = make(*args)

@@ -98,8 +98,7 @@ class ResidualUnit(nn.Module):
 
     def last_conv(self) -> nn.Module:
         """The branch's last convolution, with its normalisation: the last of its parts."""
-        last: nn.Module = getattr(self, self._last)
-        return last
+        return getattr(self, self._last)
 
     def branch(self, x: Tensor) -> Tensor:
         """The residual branch without what follows its last normalisation."""

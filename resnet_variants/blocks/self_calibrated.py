@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .convs import ConvSpec, register_conv
-from .layers import ConvNormAct, at_most
+from .layers import ConvNormAct, at_most, is_exported
 
 
 @register_conv("self_calibrated")
@@ -45,12 +45,8 @@ class SelfCalibratedConv(nn.Module):
     def surroundings(self, x: Tensor) -> Tensor:
         """``k2`` of the map averaged over squares, in the map's size."""
         size, step = x.shape[2:], self.pooling
-        if (
-            torch.compiler.is_exporting()
-            and not torch.compiler.is_dynamo_compiling()
-            and not self.training
-            and any(isinstance(side, torch.SymInt) for side in size)  # a fixed size needs it not
-        ):
+        # A fixed size needs it not.
+        if is_exported() and not self.training and any(isinstance(n, torch.SymInt) for n in size):
             return self._surroundings_of_any_size(x)
         squares = [at_most(size[0], step), at_most(size[1], step)]
         return F.interpolate(self.k2(F.avg_pool2d(x, squares, step)), size)

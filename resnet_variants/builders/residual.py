@@ -56,17 +56,6 @@ class ResidualConfig(StemmedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_places()
-        for args in self.per_stage("conv_args"):
-            check_args("conv", self.conv, resolve_conv(self.conv), args)
-        first = self.stage_shapes[0].out
-        if self.shortcut == "pad" and self.stem_channels > first:
-            raise ValueError(
-                f"shortcut='pad' can only add channels, and stem={self.stem!r} gives "
-                f"{self.stem_channels} to a first stage of {first}: lower stem_width."
-            )
-
-    def _check_places(self) -> None:
         places = self.per_stage("attention_at")
         for at, every in zip(places, self.per_stage("attention_every"), strict=True):
             if at == "between" and every != 1:
@@ -77,6 +66,14 @@ class ResidualConfig(StemmedConfig):
         if isinstance(self.attention_at, tuple) and places[-1] == "between":
             raise ValueError(
                 f"attention_at={self.attention_at!r}: no stage comes behind the last one."
+            )
+        for args in self.per_stage("conv_args"):
+            check_args("conv", self.conv, resolve_conv(self.conv), args)
+        first = self.stage_shapes[0].out
+        if self.shortcut == "pad" and self.stem_channels > first:
+            raise ValueError(
+                f"shortcut='pad' can only add channels, and stem={self.stem!r} gives "
+                f"{self.stem_channels} to a first stage of {first}: lower stem_width."
             )
 
     @property
@@ -119,8 +116,7 @@ def bottleneck(parts: Parts, place: Place, shape: StageShape) -> nn.Module:
     pooled, in_first = config.stride_with != "conv", config.stride_in == "conv1"
     # ResNeSt and SCNet-v1d pool in the first unit of each stage that strides by design, also
     # where dilation took the stride away: a 3x3 average then, with stride 1.
-    pools = pooled and place.designed_stride > 1
-    pool = nn.AvgPool2d(3, stride, padding=1) if pools else None
+    pool = nn.AvgPool2d(3, stride, padding=1) if pooled and place.designed_stride > 1 else None
     spec = ConvSpec(
         narrow,
         mid,

@@ -94,15 +94,12 @@ class StageInfo:
 
 def feature_levels(stem: Stem, stages: Sequence[StageInfo]) -> list[FeatureLevel]:
     """The stem's convolutions, its pooling where no stage has that resolution, the stages."""
-    levels = [
-        FeatureLevel(
-            stem.out_channels, stem.conv_reduction, "stem.convs", windows=stem.conv_windows
-        )
-    ]
+    out, windows = stem.out_channels, stem.conv_windows
+    levels = [FeatureLevel(out, stem.conv_reduction, "stem.convs", windows=windows)]
     down: tuple[int, ...] = (stem.reduction,) if stem.rounds_down else ()
     if stem.reduction not in (stem.conv_reduction, stages[0].reduction):
-        windows = (*stem.conv_windows, (3, 2, 0)) if stem.conv_windows else ()
-        levels.append(FeatureLevel(stem.out_channels, stem.reduction, "stem", down, windows))
+        windows = (*windows, (3, 2, 0)) if windows else ()
+        levels.append(FeatureLevel(out, stem.reduction, "stem", down, windows))
     for i, info in enumerate(stages):
         down += (info.reduction,) if info.rounds_down else ()
         levels.append(

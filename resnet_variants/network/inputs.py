@@ -44,12 +44,11 @@ def check_single(x: Tensor, network: nn.Module, last: FeatureLevel, min_size: in
     """One image alone has no variance over the batch where its map is 1x1: ValueError for one
     that batch normalisation cannot train on. ``last`` is the network's last level."""
     h, w = x.shape[2:]
+    others = (nn.SyncBatchNorm, FrozenBatchNorm2d)  # whose statistics are not of this batch alone
     norms = [
         m
         for m in network.modules()
-        if isinstance(m, _BatchNorm)
-        and not isinstance(m, (nn.SyncBatchNorm, FrozenBatchNorm2d))
-        and m.training
+        if isinstance(m, _BatchNorm) and m.training and not isinstance(m, others)
     ]
     pooled = any(getattr(m, "normalises_pooled", False) for m in network.modules())
     square = max(getattr(m, "normalises_squares", 1) for m in network.modules())

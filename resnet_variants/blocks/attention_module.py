@@ -133,6 +133,5 @@ class AttentionModule(nn.Module):
         x = self.before(x)
         trunk = self.trunk(x)
         mask = self.mask(x, trunk.shape[2:])
-        if self.learning == "naive":
-            return self.after(trunk * mask)
-        return self.after(torch.addcmul(trunk, trunk, mask))
+        weighed = trunk * mask if self.learning == "naive" else torch.addcmul(trunk, trunk, mask)
+        return self.after(weighed)

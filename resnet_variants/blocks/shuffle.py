@@ -196,8 +196,7 @@ class ShuffleUnit(ResidualUnit):
         if self.projection is not None:
             return self.projection(x), x
         assert self.split is not None
-        kept, taken = self.split(x)
-        return kept, taken
+        return self.split(x)
 
     def transform(self, x: Tensor) -> Tensor:
         """The branch with its gate, addition and activation."""

@@ -77,8 +77,7 @@ class StagedConfig(NetworkConfig):
 
     def gate_args(self, stage: int, in_channels: int) -> Mapping[str, Any]:
         """The arguments of the gate in a unit of ``in_channels``."""
-        args: Mapping[str, Any] = self.of_stage("attention_args", stage)
-        return args
+        return self.of_stage("attention_args", stage)
 
     def of_stage(self, name: str, stage: int) -> Any:
         """The field ``name`` in one stage."""

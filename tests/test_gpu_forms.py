@@ -23,7 +23,7 @@ from resnet_variants.deploy.forms import FORMS, Geometry, Use, Weights
 from resnet_variants.deploy.gated import InputGate, gate_of_input
 from resnet_variants.deploy.gpu import GpuConv
 from resnet_variants.deploy.pack import _fold
-from resnet_variants.deploy.units import ShuffledStage
+from resnet_variants.deploy.units import ShuffledStage, _ordered
 
 from . import kernels_interpreted
 from .families import each_kind
@@ -143,6 +143,14 @@ def test_what_is_packed_lies_where_its_network_does(monkeypatch: pytest.MonkeyPa
     for gate in (SEVar1(8), SEVar2(8).to("meta")):
         of_input = gate_of_input(gate, weight, None)
         assert of_input(torch.empty(2, 4, 3, 3, device="meta")).shape == (2, 8, 1, 1)
+
+
+def test_channels_stay_last_in_another_order() -> None:
+    """On a device, where the next convolution reads them so."""
+    x = torch.empty(2, 8, 3, 4, device="meta").contiguous(memory_format=LAST)
+    order = torch.empty(8, dtype=torch.long, device="meta")
+    assert _ordered(x, order).stride() == x.stride()
+    assert _ordered(x.contiguous(), order).is_contiguous()
 
 
 def test_each_convolution_takes_the_fastest_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,7 +190,15 @@ class ShuffledStage(nn.Module):
         made = [kept, first.transform(x)]  # type: ignore[operator]
         for unit, slices in zip(others, self.slices, strict=False):
             made.append(unit.transform(_slices(made, slices)))  # type: ignore[operator]
-        return _slices(made, self.slices[-1])[:, self.order]
+        return _ordered(_slices(made, self.slices[-1]), self.order)
+
+
+def _ordered(x: Tensor, order: Tensor) -> Tensor:
+    """Channels in another order. On a GPU those that lie last stay there, where torch alone puts
+    them first (and a CPU is faster so)."""
+    if x.device.type != "cpu" and x.is_contiguous(memory_format=torch.channels_last):
+        return x.permute(0, 2, 3, 1)[..., order].permute(0, 3, 1, 2)
+    return x[:, order]
 
 
 def _slices(maps: Sequence[Tensor], slices: Sequence[tuple[int, int, int]]) -> Tensor:

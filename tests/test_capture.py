@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from resnet_variants import create_model
+from resnet_variants.blocks.gates import ATTENTION
 from resnet_variants.capture import WARM_UP, CudaGraph, NotRecordedError
 from resnet_variants.deploy.captured import Captured
-from resnet_variants.training import captured
+from resnet_variants.training import Recipe, captured
+from resnet_variants.training.augment import Normalise, ShiftFlip
+from resnet_variants.training.batched import Batched, Mixing
 
+from .families import each_kind, small
 from .training_runs import short
 
 
@@ -110,3 +117,48 @@ def test_steps_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     images = object.__new__(captured.ResidentImages)
     with pytest.raises(ValueError, match="recorded as a CUDA graph.*capture=False"):
         captured.captured_step(trainer, images)
+
+
+class OnTheDevice(TorchDispatchMode):
+    """Refuses work with tensors of the host: a graph can neither fetch nor send them. (What reads
+    a value on the host a device without values refuses.)"""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves((args, kwargs, out)) if torch.is_tensor(each)]
+        assert {each.device.type for each in tensors} == {"meta"}, func.name()
+        return out
+
+
+def _trained(model: torch.nn.Module, side: int) -> None:
+    model.to("meta").train()
+    with OnTheDevice():
+        model(torch.empty(4, 3, side, side, device="meta")).sum().backward()
+
+
+@each_kind
+def test_families_train_on_the_device_alone(family: str) -> None:
+    _trained(small(family), 64)
+
+
+@pytest.mark.parametrize("gate", [*ATTENTION])
+def test_gates_train_on_the_device_alone(gate: str) -> None:
+    _trained(create_model("resnet20_cifar", attention=gate, layers=(1, 1, 1)), 32)
+
+
+@pytest.mark.parametrize("policy", ["trivialaugment", "randaugment"])
+def test_batches_are_augmented_on_the_device_alone(policy: str) -> None:
+    recipe = Recipe(
+        augment="batches", auto_augment=policy, random_erasing=0.5, cutout=4, mixup=0.2, cutmix=1.0
+    )
+    colour = (0.5, 0.4, 0.3)
+    move = ShiftFlip(True, True, Batched(recipe, colour))
+    windows = move.windows(torch.empty(20, 3, 32, 32, dtype=torch.uint8, device="meta"))
+    normalise = Normalise(colour, colour, torch.device("meta"))
+    mix = Mixing(recipe.mixup, recipe.cutmix, 10)
+    rows = torch.empty(8, dtype=torch.long, device="meta")
+    draws = torch.empty(20, move.columns, device="meta")[rows]
+    with OnTheDevice():
+        images = normalise(move.pick(windows, rows, draws))
+        images, shares = mix(images, rows, move.mixing(draws))
+    assert images.shape == (8, 3, 32, 32) and shares.shape == (8, 10)

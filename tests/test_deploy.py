@@ -310,6 +310,19 @@ def test_refused_precisions() -> None:
         optimize_for_inference(model.double(), images.double())
 
 
+def test_autocast_changes_no_deployed_network() -> None:
+    """Neither where it is made nor where it is called."""
+    model = _with_statistics(create_model("resnet20_cifar", layers=(1, 1, 1)).eval())
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = model(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        deployed = optimize_for_inference(model, images, "torch", rounds=1)
+        found = deployed(images)
+    assert deployed.report.max_difference < 1e-4
+    assert found.dtype == torch.float32 and _close(found, expected)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_level_that_is_no_number_stays_within_no_difference(value: str) -> None:
     """That of a precision asked for by name, either, which overflowed."""

@@ -21,6 +21,7 @@ from ..checkpoints.preprocessing import class_names, transforms_for
 from ..config import NetworkConfig, config_from_dict
 from ..network.inputs import check_images, check_size
 from .backends import BACKENDS, FromFiles, Run, cannot_be_saved
+from .devices import without_autocast
 from .report import DeployReport, report_from_dict
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Deployed:
                 f"Expected dense images on {' or '.join(dict.fromkeys(self._places))}, not "
                 f"{images.layout} on {images.device}."
             )
-        with torch.inference_mode():
+        with torch.inference_mode(), without_autocast():
             return self._run(images)
 
     def __repr__(self) -> str:

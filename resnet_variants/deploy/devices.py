@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -87,6 +87,17 @@ def float32_as(precision: str) -> Iterator[None]:
             take()
             if len(_ASKED) == 1:
                 _ASKED.clear()
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Autocast is off: what a deployed network computes in was chosen when it was made, and a
+    graph would keep what it was recorded in."""
+    with ExitStack() as stack:
+        for kind in DEVICES:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:

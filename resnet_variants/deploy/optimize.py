@@ -24,6 +24,7 @@ from .devices import (
     float32_as,
     has_bfloat16,
     wait,
+    without_autocast,
 )
 from .memory import keep_freed_memory, most_added, weight_bytes
 from .race import race
@@ -35,6 +36,7 @@ Way = tuple[str, str, str]
 """back end, precision, layout"""
 
 
+@without_autocast()
 def optimize_for_inference(
     model: Network,
     example: Tensor,

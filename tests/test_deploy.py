@@ -13,6 +13,7 @@ from resnet_variants.deploy import BACKENDS, Backend, DeployReport, optimize_for
 from resnet_variants.deploy.branches import MergedBranches
 from resnet_variants.deploy.cpu import PackedConv, WinogradConv, _forms
 from resnet_variants.deploy.devices import DEVICES, has_bfloat16
+from resnet_variants.deploy.gated import GatedUnit, gates_of_inputs
 from resnet_variants.deploy.memory import resident
 from resnet_variants.deploy.optimize import _allowed, _difference
 from resnet_variants.deploy.race import race
@@ -226,6 +227,23 @@ def test_gates_anywhere(gate: object, at: str) -> None:
     packed = pack(model, images)
     with torch.inference_mode():
         assert _close(packed(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "gate", ["se", "eca", "ssa", "salient", "se_var1", "group_salient", Doubled]
+)
+def test_gates_of_inputs(gate: object) -> None:
+    """What other runtimes read: a gate behind a 1x1 convolution, made of what that one reads."""
+    config = dict(layers=(1, 1), widths=(16, 32), stem_width=16)
+    model = _with_statistics(create_model("resnet26", attention=gate, **config)).eval()  # type: ignore[arg-type]
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    net = gates_of_inputs(model)
+    found = sum(isinstance(each, GatedUnit) for each in net.modules())
+    assert found == (0 if gate in ("group_salient", Doubled) else 2)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert _close(net(images), model(images))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "shufflenet_v2_x0_5_megvii"])

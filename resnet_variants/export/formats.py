@@ -27,7 +27,7 @@ from ..choices import Registry
 Run = Callable[[Tensor], list[Tensor]]
 """images (N, C, H, W) to the network's outputs: the logits, or its feature levels"""
 
-EXAMPLE = (2, 67, 99)  # batch, height, width while tracing: no two alike, none a power of two
+EXAMPLE = (2, 67, 99)  # batch, height, width while tracing: no two alike, no size even
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ def export_program(
     images = example_images(model) if images is None else images
     if not dynamic:
         return torch.export.export(model, (images,))
+    # Even sizes may hold for all sizes what holds for even ones alone, which torch then refuses.
+    batch, height, width = example_size(model)
+    images = images.new_zeros(batch, images.shape[1], height, width)
     least = getattr(model, "min_export_size", 1)
     dims = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
     # Sizes as if unknown, so that a batch or a map of 1 gets no graph of its own, and what

@@ -12,6 +12,7 @@ from ...export.formats import load_openvino
 from ...network import Network
 from ...network.folding import summed
 from ...quantize import quantize
+from ..gated import gates_of_inputs
 from .base import BACKENDS, Backend, Outputs, through_files
 
 
@@ -28,7 +29,7 @@ def _write(
         assert calibration is not None
         quantize(model, calibration, path)
     else:
-        FORMATS[to].write(summed(model), example, path, True)
+        FORMATS[to].write(gates_of_inputs(summed(model)), example, path, True)
 
 
 def _load(to: str, folder: Path, precision: str) -> Outputs:

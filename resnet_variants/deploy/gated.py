@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..blocks.attention import SE, SSA, Salient
 from ..blocks.gates import ChannelGate, Gate
+from ..blocks.layers import ConvNormAct
 from ..blocks.residual import Bottleneck
 from ..network import Network
 from ..network.folding import as_conv, folds_into
@@ -154,10 +155,11 @@ def gates_of_inputs(model: Network) -> Network:
             for slot, unit in parent.named_children():
                 if type(unit) is not Bottleneck or unit.attention_at != "standard":
                     continue
-                conv, gate = unit.conv3, unit.attention
-                if isinstance(gate, Gate) and folds_into(conv.conv, conv.norm):
-                    conv.norm = nn.Identity()
-                    of_input = gate_of_input(gate, conv.conv.weight.flatten(1), conv.conv.bias)
+                last, gate = unit.conv3, unit.attention
+                assert isinstance(last, ConvNormAct)
+                if isinstance(gate, Gate) and folds_into(last.conv, last.norm):
+                    last.norm = nn.Identity()
+                    of_input = gate_of_input(gate, last.conv.weight.flatten(1), last.conv.bias)
                     if of_input is not None:
                         setattr(parent, slot, GatedUnit(unit, of_input))
     return net

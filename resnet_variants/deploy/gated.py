@@ -153,13 +153,18 @@ def gates_of_inputs(model: Network) -> Network:
     with torch.no_grad():
         for parent in list(net.modules()):
             for slot, unit in parent.named_children():
-                if type(unit) is not Bottleneck or unit.attention_at != "standard":
-                    continue
-                last, gate = unit.conv3, unit.attention
-                assert isinstance(last, ConvNormAct)
-                if isinstance(gate, Gate) and folds_into(last.conv, last.norm):
-                    last.norm = nn.Identity()
-                    of_input = gate_of_input(gate, last.conv.weight.flatten(1), last.conv.bias)
-                    if of_input is not None:
-                        setattr(parent, slot, GatedUnit(unit, of_input))
+                if type(unit) is Bottleneck and (gate := _gate_at_end(unit)) is not None:
+                    setattr(parent, slot, GatedUnit(unit, gate))
     return net
+
+
+def _gate_at_end(unit: Bottleneck) -> InputGate | None:
+    last, gate = unit.conv3, unit.attention
+    if not isinstance(gate, Gate) or unit.attention_at != "standard":
+        return None
+    if not isinstance(last, ConvNormAct) or type(last.act) is not nn.Identity:
+        return None
+    if not folds_into(last.conv, last.norm):
+        return None
+    last.norm = nn.Identity()
+    return gate_of_input(gate, last.conv.weight.flatten(1), last.conv.bias)

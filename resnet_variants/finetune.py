@@ -10,7 +10,7 @@ from torch import nn
 from .blocks.layers import FrozenBatchNorm2d, norm_factory
 from .builders import build_on
 from .config import check_count
-from .network import Network
+from .network import Network, network_of
 
 BATCH_NORMS = ("batchnorm", "sync_batchnorm", "frozen_batchnorm")
 
@@ -22,6 +22,7 @@ def freeze(model: Network, stages: int) -> Network:
     batch statistics do not move, and no path is dropped. ``stages=0`` freezes the stem alone;
     ``unfreeze`` takes it back. Raises ValueError for more stages than there are.
     """
+    network_of(model)
     check_count("stages", stages, 0)
     if stages > len(model.stages):
         raise ValueError(f"stages={stages}: this network has {len(model.stages)} stages.")
@@ -34,6 +35,7 @@ def freeze(model: Network, stages: int) -> Network:
 
 def unfreeze(model: Network) -> Network:
     """Let what ``freeze`` froze be trained again; ``frozen_batchnorm`` layers stay as they are."""
+    network_of(model)
     for part in model.frozen_parts():
         for module in part.modules():
             if not isinstance(module, FrozenBatchNorm2d):
@@ -54,6 +56,7 @@ def convert_norm(
     statistics over the batch, and must be trained on. Raises ValueError for a network that its
     configuration no longer describes, for instance a fused one.
     """
+    model = network_of(model)
     config = model.config
     if norm_layer in BATCH_NORMS and config.norm_layer in BATCH_NORMS:
         norm_args = {**config.norm_args, **norm_args}

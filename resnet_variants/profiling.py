@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .builders import build_on
-from .config import NetworkConfig
+from .config import NetworkConfig, check_count
 from .registry import model_config
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -57,7 +57,12 @@ def profile(
 
     network = _on_meta(model, config)
     chans = network.config.in_chans if hasattr(network, "config") else 3
-    height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
+    sides = input_size if isinstance(input_size, (tuple, list)) else (input_size, input_size)
+    if len(sides) != 2:
+        raise ValueError(f"input_size must be one side or (height, width), not {input_size!r}.")
+    for side in sides:
+        check_count("input_size", side, 1)
+    height, width = sides
     like = next(network.parameters(), torch.empty(0, device="meta"))
     image = torch.empty(1, chans, height, width, device="meta", dtype=like.dtype)
 
@@ -103,6 +108,9 @@ def _on_meta(model: str | NetworkConfig | nn.Module, config: dict[str, Any]) -> 
         return build_on(model.replace(**config), device="meta").eval()
     if config:
         raise TypeError(f"{sorted(config)} change a name or a configuration, not a built network.")
+    if not isinstance(model, nn.Module):
+        kind = type(model).__name__
+        raise TypeError(f"model must be a name, a configuration or a network, not {kind}.")
     import copy
 
     memo: dict[int, Any] = {}  # parameters become meta tensors without being copied first

@@ -20,7 +20,7 @@ from torch import Tensor
 from .choices import Registry
 from .export import FORMATS, Run
 from .export.formats import example_images, openvino_core
-from .network import Network
+from .network import Network, network_of
 from .network.folding import summed
 from .network.inputs import check_images
 from .storage import several
@@ -64,6 +64,7 @@ def quantize(
     or ``.xml`` (OpenVINO). Raises ValueError for another suffix, a network without classifier,
     an empty calibration, or a folder that cannot be written.
     """
+    model = network_of(model)
     path = Path(path).expanduser()
     formats = {FORMATS[name].suffix: name for name in QUANTIZERS}
     if path.suffix not in formats:

@@ -1,5 +1,7 @@
 """Wrong input is refused at creation, with the user's value, the valid ones and the nearest."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +11,23 @@ from torch import nn
 from resnet_variants import (
     config_from_dict,
     create_model,
+    export_state_dict,
     list_models,
+    load,
+    load_checkpoint,
     model_config,
+    optimize_for_inference,
+    profile,
     register_attention,
     register_model,
+    save,
 )
 from resnet_variants.blocks.gates import ATTENTION
+from resnet_variants.checkpoints.hub import push_to_hub
+from resnet_variants.explain import effective_receptive_field, receptive_field
+from resnet_variants.export import export_model
+from resnet_variants.finetune import convert_norm, freeze, unfreeze
+from resnet_variants.quantize import quantize
 
 
 @pytest.mark.parametrize(
@@ -211,3 +224,51 @@ def test_integer_dtype() -> None:
 def test_wrong_family() -> None:
     with pytest.raises(ValueError, match="Did you mean 'SE-ResNet'"):
         list_models(family="SEResNet")
+
+
+TAKE_A_NETWORK: dict[str, Callable[[Any], object]] = {
+    "save": lambda model: save(model, "model.safetensors"),
+    "export_state_dict": lambda model: export_state_dict(model, "timm"),
+    "load_checkpoint": lambda model: load_checkpoint(model, {}),
+    "push_to_hub": lambda model: push_to_hub(model, "me/mine"),
+    "freeze": lambda model: freeze(model, 1),
+    "unfreeze": unfreeze,
+    "convert_norm": lambda model: convert_norm(model, "groupnorm"),
+    "receptive_field": receptive_field,
+    "effective_receptive_field": effective_receptive_field,
+    "optimize_for_inference": lambda model: optimize_for_inference(model, torch.ones(1, 3, 32, 32)),
+    "quantize": lambda model: quantize(model, torch.ones(1, 3, 32, 32), "model.onnx"),
+    "export_model": lambda model: export_model(model, "model.onnx"),
+}
+
+
+@pytest.mark.parametrize("takes", TAKE_A_NETWORK.values(), ids=TAKE_A_NETWORK)
+def test_what_is_no_network_is_refused_and_a_wrapped_one_found(takes: Callable[[Any], Any]) -> None:
+    network = create_model("resnet20_cifar", device="meta")
+    for model, message in (
+        (nn.DataParallel(network), "not DataParallel: model.module is one"),
+        ("resnet20_cifar", r"not str: create_model\('resnet20_cifar'\) makes one"),
+        (nn.Linear(2, 2), r"not Linear\."),
+        (None, "not NoneType"),
+    ):
+        with pytest.raises(TypeError, match=f"model must be a network of this library, {message}"):
+            takes(model)
+
+
+def test_a_compiled_network_is_its_network(tmp_path: Path) -> None:
+    network = create_model("resnet20_cifar", layers=(1, 1, 1)).eval()
+    compiled: Any = torch.compile(network)
+    twin = load(save(compiled, tmp_path / "model.safetensors")).eval()
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(twin(images), network(images))
+    assert export_state_dict(compiled, "timm").keys() == export_state_dict(network, "timm").keys()
+    assert convert_norm(compiled, "groupnorm").config.norm_layer == "groupnorm"
+    export_model(compiled, tmp_path / "model.pt2", dynamic=False, size=(1, 32, 32))
+
+
+@pytest.mark.parametrize("size", [0, -3, "a", None, 1.5, (3, 32, 32), (32, "a")])
+def test_sizes_are_whole_numbers(size: Any) -> None:
+    with pytest.raises(ValueError, match="input_size must be"):
+        profile("resnet18", input_size=size)
+    with pytest.raises(ValueError, match="size must be a whole number of at least 1, not"):
+        receptive_field(create_model("resnet20_cifar", device="meta"), size=size)

@@ -11,7 +11,7 @@ import torch
 
 from ..builders import build_on
 from ..config import config_from_dict
-from ..network import Network
+from ..network import Network, network_of
 from ..registry import model_config
 from ..storage import read_fields
 from .models import adapted, build_filled, load, save, weights_of
@@ -31,6 +31,7 @@ def push_to_hub(
 
     ``from_pretrained(repo_id)`` loads it. Needs the extra ``hub`` and a token with write access.
     """
+    model = network_of(model)
     api = the_hub().HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

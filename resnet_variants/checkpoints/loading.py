@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..choices import check_choice, unknown
-from ..network import Network
+from ..network import Network, network_of
 from ..registry import model_config
 from .catalogue import Weights, find_weights, weights_by_file
 from .dialects import DIALECTS, OWN
@@ -51,8 +51,7 @@ def load_checkpoint(
     for tensors that cannot be weights, ``CheckpointError`` where several networks could be meant,
     and what reading the file raises.
     """
-    if not isinstance(model, Network):
-        raise TypeError(f"model must be a network of this library, not {type(model).__name__}.")
+    model = network_of(model)
     options = Options(dialect, key, prefix, classifier, input_channels, allow_unverified)
     state = model.state_dict()
     tensors, report = tensors_for(model, state, source, options, adopt=False)
@@ -200,6 +199,7 @@ def export_state_dict(model: Network, dialect: str) -> dict[str, Tensor]:
     Raises ``UnknownDialectError`` when the dialect cannot express the network, and
     ``CheckpointError`` for a tensor that has no place there (a bias that is not zero).
     """
+    model = network_of(model)
     state = model.state_dict()
     if dialect != OWN and dialect not in DIALECTS:
         raise UnknownDialectError(str(unknown("dialect", dialect, [OWN, *DIALECTS])))

@@ -14,7 +14,7 @@ from torch import nn
 from ..blocks.layers import skip_init
 from ..builders import build_on
 from ..config import NetworkConfig, config_from_dict
-from ..network import Network
+from ..network import Network, network_of
 from ..storage import read_fields, sha256
 from .catalogue import Weights, weights_from_dict, weights_info
 from .errors import CheckpointError
@@ -113,6 +113,7 @@ def save(model: Network, path: str | os.PathLike[str]) -> Path:
     ``load(path)`` needs nothing else. The file appears when it is complete. Raises ValueError
     for another suffix than ``.safetensors``, or a part without a name in the configuration.
     """
+    model = network_of(model)
     if Path(path).suffix != ".safetensors":
         raise ValueError(
             f"{os.fspath(path)}: a network is saved as .safetensors, which can carry its "

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..checkpoints.models import weights_of
 from ..choices import check_choice
-from ..network import Network
+from ..network import Network, network_of
 from ..network.inputs import check_images
 from .backends import BACKENDS, FromFiles, Run, cannot_be_saved
 from .deployed import Deployed
@@ -74,6 +74,7 @@ def optimize_for_inference(
     have, or when nothing stays within the difference; ImportError for a back end that is not
     installed.
     """
+    model = network_of(model)
     check_choice("backend", backend, ("auto", *BACKENDS))
     check_choice("precision", precision, (*PRECISIONS, "auto"))
     for name, images in (("example", example), ("calibration", calibration)):

@@ -108,16 +108,19 @@ def attach_attention(
 
 
 def _shapes(model: nn.Module, example: Tensor | None) -> Shapes:
-    like = next(model.parameters())
-    if example is not None:
-        return output_shapes(model, example)
-    example = torch.zeros(1, 3, 224, 224, device=like.device, dtype=like.dtype)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module of torch, not {type(model).__name__}.")
+    if example is None:
+        like = next(model.parameters())
+        example = torch.zeros(1, 3, 224, 224, device=like.device, dtype=like.dtype)
+    elif not isinstance(example, Tensor):
+        raise TypeError(f"example must be a batch of images, not {type(example).__name__}.")
     try:
         return output_shapes(model, example)
     except RuntimeError as error:
         raise ValueError(
-            f"This {type(model).__name__} takes no image (1, 3, 224, 224): give example=, a batch "
-            f"that it takes. It said: {error}"
+            f"This {type(model).__name__} takes no image {tuple(example.shape)}: give example=, a "
+            f"batch that it takes. It said: {error}"
         ) from error
 
 

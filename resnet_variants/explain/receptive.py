@@ -14,7 +14,8 @@ from ..blocks.gates import Gate
 from ..blocks.inception import MaxPoolUp
 from ..blocks.layers import ACTIVATIONS
 from ..blocks.selection import Selection
-from ..network import Network
+from ..config import check_count
+from ..network import Network, network_of
 from .capture import gates
 from .watching import evaluating
 
@@ -41,6 +42,8 @@ def receptive_field(model: Network, size: int = 1024) -> list[ReceptiveField]:
     with a place of their own (self-calibration, attention masks) count. ``size`` is the side of
     the image, which must be larger than the field for it to be exact.
     """
+    model = network_of(model)
+    check_count("size", size, 1)
     net = _linear(model)
     # Fields are square: a strip measures one side at a fraction of the cost.
     strip = torch.ones(1, model.config.in_chans, size, max(32, model.min_size), dtype=torch.float64)
@@ -102,6 +105,9 @@ def effective_receptive_field(
     The mean absolute gradient over random images (Luo et al., NeurIPS 2016), for the weights
     that the network has, in eval mode.
     """
+    model = network_of(model)
+    check_count("size", size, 1)
+    check_count("samples", samples, 1)
     generator = torch.Generator().manual_seed(seed)
     like = next(model.parameters())
     total = torch.zeros(size, size, dtype=like.dtype, device=like.device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..network import Network
+from ..network import Network, network_of
 from ..network.folding import summed
 from ..storage import several
 from .check import Difference, check
@@ -40,6 +40,7 @@ def export_model(
     written, and when the file's answers differ by more than ``tolerance`` of the largest; the file
     is left for a look then.
     """
+    model = network_of(model)
     path = Path(path).expanduser()
     name = _format_of(path) if to is None else to
     form = FORMATS[name]

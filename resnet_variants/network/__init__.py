@@ -5,6 +5,6 @@ It knows parts and configurations, not builders, and may use ``blocks`` and ``co
 """
 
 from .features import FeatureInfo, FeatureLevel, StageInfo
-from .skeleton import Network, initialise
+from .skeleton import Network, initialise, network_of
 
-__all__ = ["FeatureInfo", "FeatureLevel", "Network", "StageInfo", "initialise"]
+__all__ = ["FeatureInfo", "FeatureLevel", "Network", "StageInfo", "initialise", "network_of"]

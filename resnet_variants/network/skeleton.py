@@ -292,3 +292,20 @@ def _once(unit: nn.Module) -> Any:
                 norm.momentum, norm.num_batches_tracked = momentum, count
 
     return lambda: (contextlib.nullcontext(), recomputing())
+
+
+def network_of(model: object) -> Network:
+    """The model, if it is a network, or the network that ``torch.compile`` made it of.
+
+    Raises TypeError for another, and says where the network is in a wrapper's (of DDP, of averaged
+    weights), which is not taken by itself: its names of tensors and its hooks are others.
+    """
+    inner = getattr(model, "_orig_mod", model)
+    if isinstance(inner, Network):
+        return inner
+    remedy = ""
+    if isinstance(getattr(model, "module", None), Network):
+        remedy = ": model.module is one"
+    elif isinstance(model, str):
+        remedy = f": create_model({model!r}) makes one"
+    raise TypeError(f"model must be a network of this library, not {type(model).__name__}{remedy}.")

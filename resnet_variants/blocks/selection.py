@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .layers import ActFactory, NormFactory, conv2d, is_traced
+from .layers import ActFactory, NormFactory, conv2d, is_exported
 
 
 class Selection(nn.Module):
@@ -57,7 +57,7 @@ class Selection(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         weights = self.weights(maps)[..., None, None].to(maps[0].dtype)
         if self.branches == 2:
-            if is_traced(maps[0]):  # runtimes spell a lerp out, twice: for each half of weights
+            if is_exported():  # runtimes spell a lerp out, twice: for each half of weights
                 return maps[1] + weights[:, 0] * (maps[0] - maps[1])
             return torch.lerp(maps[1], maps[0], weights[:, 0])
         mixed = maps[0] * weights[:, 0]
